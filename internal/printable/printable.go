@@ -1,0 +1,48 @@
+// Package printable makes any text safe to show on a terminal.
+package printable
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Text returns s with every byte and rune that could move the cursor, start an
+// escape sequence, reorder or hide text written as a backslash escape. Printable
+// text comes back as it is, so names look to the user as they do elsewhere.
+func Text(s string) string {
+	if clean(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			b.WriteString(`\x` + hex(s[i]>>4) + hex(s[i]&15))
+		case shown(r):
+			b.WriteRune(r)
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+		i += n
+	}
+	return b.String()
+}
+
+func clean(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || !shown(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// shown reports whether r takes a place of its own on the screen. Formatting
+// characters (bidi overrides, zero-width joiners) are not printable to unicode.
+func shown(r rune) bool { return unicode.IsPrint(r) && r != utf8.RuneError }
+
+func hex(b byte) string { return string("0123456789abcdef"[b]) }

@@ -1,0 +1,164 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// MaxValue is the most bytes that one value may have: an environment string of
+// Linux, name and all, ends at 128 KiB, and shells copy values several times.
+const MaxValue = 64 << 10
+
+// A Request asks for one reference of one provider.
+type Request struct {
+	Provider string // a key of the map given to All
+	Ref      Ref
+	Field    string // key or JSON pointer into a JSON value, "" for the whole value
+}
+
+// grace is how long All waits, after the context ended, for providers to
+// return on their own. What they had fetched by then still counts.
+const grace = 50 * time.Millisecond
+
+// All asks every provider at once, each with one batch, and returns a Result
+// for each request in the order of requests. Equal references are asked once.
+// It returns when all have answered or shortly after ctx is done, whichever is
+// first, even if a provider does not heed ctx: what is missing then is Timeout,
+// or context.Canceled when ctx was cancelled.
+func All(ctx context.Context, providers map[string]Provider, requests []Request) []Result {
+	results := Fail(len(requests), nil)
+	batches := batch(requests)
+	answers := make(chan answer, len(batches)) // room for all, so that a late one does not block
+	for name, b := range batches {
+		go func() { answers <- answer{b, fetch(ctx, providers[name], b.refs)} }()
+	}
+	for i := range results {
+		results[i].Err = errPending
+	}
+	for range batches {
+		a, ok := await(ctx, answers)
+		if !ok {
+			break
+		}
+		a.spread(requests, results)
+	}
+	for i := range results {
+		if results[i].Err == errPending {
+			results[i].Err = ended(ctx)
+		}
+	}
+	return results
+}
+
+var errPending = errors.New("pending")
+
+// A refBatch is what one provider is asked: distinct refs, and which requests each serves.
+type refBatch struct {
+	refs   []Ref
+	serves [][]int
+}
+
+type answer struct {
+	batch   *refBatch
+	results []Result
+}
+
+func batch(requests []Request) map[string]*refBatch {
+	batches := map[string]*refBatch{}
+	at := map[string]map[Ref]int{}
+	for i, r := range requests {
+		b := batches[r.Provider]
+		if b == nil {
+			b = &refBatch{}
+			batches[r.Provider], at[r.Provider] = b, map[Ref]int{}
+		}
+		j, seen := at[r.Provider][r.Ref]
+		if !seen {
+			j = len(b.refs)
+			at[r.Provider][r.Ref] = j
+			b.refs = append(b.refs, r.Ref)
+			b.serves = append(b.serves, nil)
+		}
+		b.serves[j] = append(b.serves[j], i)
+	}
+	return batches
+}
+
+func fetch(ctx context.Context, p Provider, refs []Ref) (results []Result) {
+	if p == nil {
+		return Fail(len(refs), Errorf(NoTool, "no such provider"))
+	}
+	// A provider's bug must cost its own secrets and not the shell's prompt.
+	// The panic's text may hold a value, so it is not passed on.
+	defer func() {
+		if recover() != nil {
+			results = Fail(len(refs), errors.New("provider crashed"))
+		}
+	}()
+	results = p.Fetch(ctx, refs)
+	if len(results) != len(refs) {
+		return Fail(len(refs), fmt.Errorf("provider gave %d answers to %d references", len(results), len(refs)))
+	}
+	return results
+}
+
+// await returns the next answer, or false when ctx and the grace after it ended first.
+func await(ctx context.Context, answers <-chan answer) (answer, bool) {
+	select {
+	case a := <-answers:
+		return a, true
+	case <-ctx.Done():
+	}
+	select {
+	case a := <-answers:
+		return a, true
+	case <-time.After(grace):
+		return answer{}, false
+	}
+}
+
+func (a answer) spread(requests []Request, results []Result) {
+	for j, r := range a.results {
+		for _, i := range a.batch.serves[j] {
+			results[i] = finish(r, requests[i].Field)
+		}
+	}
+}
+
+// finish applies the field and the checks that hold for every store's values.
+func finish(r Result, field string) Result {
+	if r.Err != nil {
+		return Result{Err: r.Err}
+	}
+	if field != "" {
+		text, err := pick(r.Secret.Reveal(), field)
+		if err != nil {
+			return Result{Err: err}
+		}
+		r.Secret = NewSecret(text)
+	}
+	return Result{Secret: r.Secret, Err: CheckValue(r.Secret)}
+}
+
+// CheckValue returns an error of class Malformed if an environment variable
+// cannot hold the value.
+func CheckValue(s Secret) error {
+	text := s.Reveal()
+	switch {
+	case len(text) > MaxValue:
+		return Errorf(Malformed, "the value has %d bytes, more than %d", len(text), MaxValue)
+	case strings.ContainsRune(text, 0):
+		return Errorf(Malformed, "the value has a NUL byte, which no environment can hold")
+	}
+	return nil
+}
+
+func ended(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	return &Error{Class: Timeout}
+}
