@@ -1,0 +1,73 @@
+# What stands after "##" is what `make` shows.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+FUZZTIME = 10s
+VERSION  = $(shell test -e .git && git describe --tags --always --dirty 2>/dev/null || echo devel)
+GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+# The programs of this checkout: kz-fetch is built where its source is.
+PROGRAMS = kz $(if $(wildcard cmd/kzfetch),kz-fetch)
+
+HOOKS   = shell/hook/hook
+SCRIPTS = install.sh .ci/run $(wildcard tools/*)
+
+.NOTPARALLEL:
+.PHONY: help build demo test check lint lint-go lint-shell fuzz vuln install completions clean kz kz-fetch
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: $(PROGRAMS) ## build ./kz (static, version stamped)
+
+kz:
+	$(GOBUILD) -o $@ ./cmd/kzhook
+
+kz-fetch:
+	$(GOBUILD) -o $@ ./cmd/kzfetch
+
+demo: build ## show kz at work, in a temporary home
+	tools/demo
+
+test: ## install what the tests need, then run them all
+	tools/need
+	KZ_NEED_SHELLS=1 go test -race -shuffle=on ./...
+
+check: test lint fuzz ## what CI runs: test, lint, fuzz
+
+lint: lint-go lint-shell ## formatting, vet, staticcheck, shell linters
+
+lint-go:
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { gofmt -d .; exit 1; }
+	go vet ./...
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./...
+	go run $(STATICCHECK) ./...
+
+lint-shell:
+	shellcheck $(SCRIPTS) $(HOOKS).bash
+	shfmt -d $(SCRIPTS) $(HOOKS).bash
+	for script in $(SCRIPTS) $(HOOKS).bash; do bash -n "$$script" || exit; done
+	dash -n install.sh
+	zsh -n $(HOOKS).zsh
+	fish --no-execute $(HOOKS).fish
+	fish_indent --check $(HOOKS).fish
+
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	tools/fuzz $(FUZZTIME)
+
+vuln: ## ask the vulnerability database (needs the network)
+	go run $(GOVULNCHECK) ./...
+
+install: ## install into PREFIX/bin (~/.local/bin)
+	./install.sh $(if $(PREFIX),--dir "$$PREFIX/bin")
+
+completions: build ## write completions/ anew
+	mkdir -p completions
+	for pair in bash:kz.bash zsh:_kz fish:kz.fish; do \
+		file=completions/$${pair#*:}; \
+		./kz completion "$${pair%%:*}" >"$$file.new" && mv "$$file.new" "$$file" || { rm -f "$$file.new"; exit 1; }; \
+	done
+
+clean: ## remove what was built
+	rm -rf kz kz-fetch bin dist

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// A tree is kz's commands.
+type tree struct{ root *cobra.Command }
+
+func (inv *invocation) command() tree {
+	root := &cobra.Command{
+		Use:   program,
+		Short: "load a project's secrets into the shell on cd, and take them back on leaving",
+		Example: `  eval "$(kz hook --shell zsh)"     in ~/.zshrc; bash and fish likewise
+  kz init                           begin a .keyzero.toml
+  kz add DATABASE_URL               name a secret; kz put DATABASE_URL stores its value
+  kz allow                          agree to what the file asks for
+  kz run -- ./server                for one process instead of the shell`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate(program + " {{.Version}}\n")
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetArgs(inv.args)
+	root.SetIn(inv.stdin)
+	root.SetOut(inv.stdout)
+	root.SetErr(inv.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err.Error()) })
+	root.AddCommand(
+		newHook(inv), newAllow(inv), newDeny(inv), newTrust(inv),
+		newInit(inv), newAdd(inv), newRemove(inv), newEdit(inv),
+		newPut(inv), newGet(inv), newImport(inv),
+		newRun(inv), newExport(inv),
+		newStatus(inv), newValidate(inv), newReload(inv),
+		newCompletion(inv), newVersion(inv),
+	)
+	return tree{root}
+}
+
+func (t tree) execute(ctx context.Context) error { return t.root.ExecuteContext(ctx) }
+
+// args wraps one of cobra's checks so that what it finds counts as usage.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, list []string) error {
+		if err := check(cmd, list); err != nil {
+			return usageError(cmd.Name() + ": " + err.Error())
+		}
+		return nil
+	}
+}
+
+func newVersion(inv *invocation) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "print the version",
+		Args:  args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(inv.stdout, program, version)
+			return err
+		},
+	}
+}
+
+func newCompletion(inv *invocation) *cobra.Command {
+	return &cobra.Command{
+		Use:       "completion SHELL",
+		Short:     "print completions for bash, zsh or fish",
+		Args:      args(cobra.ExactArgs(1)),
+		ValidArgs: []string{"bash", "zsh", "fish"},
+		RunE: func(cmd *cobra.Command, list []string) error {
+			switch list[0] {
+			case "bash":
+				return cmd.Root().GenBashCompletionV2(inv.stdout, true)
+			case "zsh":
+				return cmd.Root().GenZshCompletion(inv.stdout)
+			case "fish":
+				return cmd.Root().GenFishCompletion(inv.stdout, true)
+			}
+			return usageError(fmt.Sprintf("completion: unknown shell %q; there are: bash, zsh, fish", list[0]))
+		},
+	}
+}

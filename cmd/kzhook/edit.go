@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/atomicfile"
+	"github.com/getkeyzero/kz/internal/printable"
+	"github.com/getkeyzero/kz/internal/tomledit"
+)
+
+// change replaces the contents of the configuration at path by what edit makes
+// of them, and keeps a consent that held before: the user, by way of kz, is the
+// author of the difference. An agent cannot carry consent over.
+func (inv *invocation) change(path string, edit func([]byte) ([]byte, error)) error {
+	unlock, err := lockDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	f, err := config.Read(path)
+	if err != nil {
+		return err
+	}
+	held := inv.held(f.Path)
+	data, err := edit(f.Data)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(data, f.Data) {
+		return nil
+	}
+	edited := f
+	edited.Data = data
+	if _, err := config.Parse(edited); err != nil {
+		return err
+	}
+	info, err := os.Lstat(f.Path)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.Write(f.Path, data, info.Mode().Perm()); err != nil {
+		return err
+	}
+	if !held {
+		return nil
+	}
+	return inv.carry(f.Path, data)
+}
+
+// held reports whether the user has agreed to the configuration as it is.
+func (inv *invocation) held(path string) bool {
+	user, err := inv.user()
+	if err != nil {
+		return false
+	}
+	_, err = inv.opener(user, nil, "").Open(path)
+	return err == nil
+}
+
+// carry records consent to the configuration at path, of which the contents must be data.
+func (inv *invocation) carry(path string, data []byte) error {
+	if mark := agentMark(inv.env); mark != "" {
+		fmt.Fprintf(inv.stderr, "%s: this edit waits for a human's consent, for %s says that an agent made it\n", program, mark)
+		return nil
+	}
+	p, user, err := inv.review(path)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(p.Files[0].Data, data) {
+		return errors.New("the file was changed by somebody else meanwhile; read it, then run: kz allow")
+	}
+	return inv.trust(user).Allow(p.TrustFiles(), p.Files[0].Shared)
+}
+
+// lockDir keeps other kz commands from editing in dir until unlock.
+func lockDir(dir string) (unlock func(), err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
+		_ = d.Close()
+		return nil, fmt.Errorf("%s: cannot be locked: %w", dir, err)
+	}
+	return func() { _ = d.Close() }, nil
+}
+
+// table returns the TOML table for entries of a kind in an environment.
+func table(environment, kind string) []string {
+	if environment == "" {
+		return []string{kind}
+	}
+	return []string{environment, kind}
+}
+
+func newAdd(inv *invocation) *cobra.Command {
+	var environment string
+	cmd := &cobra.Command{
+		Use:   "add NAME [URI]",
+		Short: "add a secret to the configuration, or change where it comes from",
+		Example: `  kz add DATABASE_URL                    in the keychain
+  kz add API_KEY op://dev/app/key        in 1Password
+  kz add API_KEY op://prod/app/key --env production`,
+		Args: args(cobra.RangeArgs(1, 2)),
+		RunE: func(_ *cobra.Command, list []string) error {
+			path, err := inv.nearest(nil)
+			if err != nil {
+				return err
+			}
+			name := list[0]
+			uri := "keychain://" + inv.newRef(path, environment, name)
+			if len(list) == 2 {
+				uri = list[1]
+			}
+			if err := checkAddition(name, uri); err != nil {
+				return err
+			}
+			value, err := tomledit.String(uri)
+			if err != nil {
+				return usageError("add: " + err.Error())
+			}
+			err = inv.change(path, func(data []byte) ([]byte, error) {
+				return tomledit.Set(data, table(environment, "secrets"), name, value)
+			})
+			if err == nil && len(list) == 1 {
+				fmt.Fprintf(inv.stderr, "%s: hint: %s put %s\n", program, program, name)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&environment, "env", "", "the environment that it is for")
+	return cmd
+}
+
+func checkAddition(name, uri string) error {
+	if !config.ValidName(name) {
+		return usageError(fmt.Sprintf("add: %q cannot be the name of a variable", name))
+	}
+	if scheme, rest, ok := strings.Cut(uri, "://"); !ok || scheme == "" || rest == "" {
+		return usageError(fmt.Sprintf("add: %q is not a URI such as keychain://name", uri))
+	}
+	return nil
+}
+
+// newRef returns the keychain account for a new secret: readable, and its own
+// for each project and environment.
+func (inv *invocation) newRef(path, environment, name string) string {
+	parts := []string{filepath.Base(filepath.Dir(path))}
+	if environment != "" {
+		parts = append(parts, environment)
+	}
+	ref := strings.ToLower(strings.Join(append(parts, strings.ReplaceAll(name, "_", "-")), "-"))
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' {
+			return r
+		}
+		return '-'
+	}, ref)
+}
+
+func newRemove(inv *invocation) *cobra.Command {
+	var environment string
+	cmd := &cobra.Command{
+		Use:   "rm NAME",
+		Short: "remove a variable from the configuration; its store keeps the value",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, list []string) error {
+			path, err := inv.nearest(nil)
+			if err != nil {
+				return err
+			}
+			return inv.change(path, func(data []byte) ([]byte, error) {
+				for _, kind := range []string{"secrets", "env"} {
+					edited, found, err := tomledit.Remove(data, table(environment, kind), list[0])
+					if found || err != nil {
+						return edited, err
+					}
+				}
+				return nil, &notFound{fmt.Sprintf("%s: not in %s", list[0], config.Name), ""}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&environment, "env", "", "the environment that it is removed from")
+	cmd.ValidArgsFunction = inv.completeNames
+	return cmd
+}
+
+func newEdit(inv *invocation) *cobra.Command {
+	return &cobra.Command{
+		Use:   "edit",
+		Short: "open the configuration in $VISUAL or $EDITOR, and check what comes back",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, err := inv.nearest(nil)
+			if err != nil {
+				return err
+			}
+			if !inv.terminal() {
+				return &refusal{"edit needs a terminal", ""}
+			}
+			return inv.edit(cmd, path)
+		},
+	}
+}
+
+// edit works on a copy beside the file, so that what does not parse never
+// takes the file's place; it is kept for the next attempt.
+func (inv *invocation) edit(cmd *cobra.Command, path string) error {
+	f, err := config.Read(path)
+	if err != nil {
+		return err
+	}
+	draft := filepath.Join(filepath.Dir(f.Path), ".keyzero.edit.toml")
+	if _, err := os.Lstat(draft); errors.Is(err, fs.ErrNotExist) {
+		if err := atomicfile.Write(draft, f.Data, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := inv.runEditor(cmd, draft); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(draft)
+	if err != nil {
+		return err
+	}
+	err = inv.change(path, func(now []byte) ([]byte, error) {
+		if !bytes.Equal(now, f.Data) {
+			return nil, fmt.Errorf("%s was changed by somebody else meanwhile; your edit is in %s", f.Path, draft)
+		}
+		return data, nil
+	})
+	if err != nil {
+		fmt.Fprintf(inv.stderr, "%s: your edit is kept; %s edit goes on with it\n", program, program)
+		return err
+	}
+	return os.Remove(draft)
+}
+
+func (inv *invocation) runEditor(cmd *cobra.Command, file string) error {
+	editor := inv.env["VISUAL"]
+	if editor == "" {
+		editor = inv.env["EDITOR"]
+	}
+	if editor == "" {
+		editor = "vi"
+	}
+	// The variables may hold a command with arguments: a shell reads them, as git has it.
+	run := exec.CommandContext(cmd.Context(), "/bin/sh", "-c", editor+` "$1"`, "sh", file)
+	run.Stdin, run.Stdout, run.Stderr = inv.stdin, inv.stdout, inv.stderr
+	if err := run.Run(); err != nil {
+		return fmt.Errorf("editor %s: %w", printable.Text(editor), err)
+	}
+	return nil
+}

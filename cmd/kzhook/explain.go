@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/printable"
+	"github.com/getkeyzero/kz/project"
+	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/shell"
+	"github.com/getkeyzero/kz/trust"
+)
+
+// Exit statuses are part of the interface: docs/kz.md lists them.
+const (
+	exitOK          = 0
+	exitInternal    = 1
+	exitUsage       = 2
+	exitConfig      = 3  // a configuration is invalid
+	exitBlocked     = 4  // the configuration is not allowed
+	exitUnresolved  = 5  // a secret is missing or malformed
+	exitStore       = 6  // a store failed or gave no answer in time
+	exitRefused     = 7  // refused by policy, or because of who asks
+	exitLocked      = 8  // a human has to unlock something
+	exitNotFound    = 11 // there is nothing of that name
+	exitRun         = 125
+	exitCannotRun   = 126
+	exitNoProgram   = 127
+	exitInterrupted = 130
+)
+
+// A usageError is a command line that kz does not understand.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// A refusal is something that kz will not do for this caller.
+type refusal struct{ msg, hint string }
+
+func (e *refusal) Error() string { return e.msg }
+
+// A notFound is a configuration or a variable that does not exist.
+type notFound struct{ msg, hint string }
+
+func (e *notFound) Error() string { return e.msg }
+
+// A status ends kz with a status, and nothing more is to be said.
+type status int
+
+func (s status) Error() string { return fmt.Sprintf("status %d", int(s)) }
+
+// explain maps an error to the exit status and to a command that the user might
+// paste next. It is the one place that knows every kind of error.
+func (inv *invocation) explain(err error) (code int, hint string) {
+	var (
+		usage       usageError
+		refused     *refusal
+		missing     *notFound
+		blocked     *trust.BlockedError
+		unsafe      *config.UnsafeError
+		invalid     *config.Error
+		dangerous   *config.DangerousError
+		environment *config.EnvironmentError
+		unknown     *shell.UnknownError
+		failure     *project.Failure
+		end         status
+		start       *startFailure
+		run         runError
+	)
+	switch {
+	case errors.As(err, &start):
+		return start.code, ""
+	case errors.As(err, &run):
+		_, hint = inv.explain(run.error)
+		return exitRun, hint
+	case errors.As(err, &end):
+		return int(end), ""
+	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+		return exitInterrupted, program + " reload"
+	case errors.As(err, &usage):
+		return exitUsage, program + " help"
+	case errors.As(err, &unknown):
+		return exitUsage, ""
+	case errors.As(err, &refused):
+		return exitRefused, refused.hint
+	case errors.As(err, &missing):
+		return exitNotFound, missing.hint
+	case errors.As(err, &blocked):
+		return exitBlocked, "" // its line says what to run
+	case errors.As(err, &unsafe):
+		return exitBlocked, unsafe.Fix
+	case errors.As(err, &invalid), errors.As(err, &dangerous):
+		return exitConfig, ""
+	case errors.As(err, &environment):
+		if environment.Source == "KEYZERO_ENV" {
+			return exitConfig, "unset KEYZERO_ENV"
+		}
+		return exitConfig, ""
+	case errors.As(err, &failure):
+		class := resolve.ClassOf(failure.Err)
+		return classStatus(class), adviceFor(failure.Entry.Provider, class, []string{failure.Entry.Name})
+	}
+	return exitInternal, ""
+}
+
+func classStatus(class resolve.Class) int {
+	switch class {
+	case resolve.NotFound, resolve.Malformed, resolve.Ambiguous, "":
+		return exitUnresolved
+	case resolve.Locked, resolve.PromptNeeded:
+		return exitLocked
+	}
+	return exitStore
+}
+
+// adviceFor returns the command that mends a failure of a class, if there is one.
+func adviceFor(provider string, class resolve.Class, names []string) string {
+	switch {
+	case class == resolve.NotFound && provider == "keychain":
+		return program + " put " + strings.Join(names, " ")
+	case class == resolve.Timeout, class == resolve.Throttled, class == resolve.Unreachable && provider != "keychain":
+		return program + " reload"
+	}
+	return ""
+}
+
+// message returns the words for an error, without control characters.
+func (inv *invocation) message(err error) string {
+	var blocked *trust.BlockedError
+	if !errors.As(err, &blocked) {
+		return printable.Text(err.Error())
+	}
+	next := "read it, then run: kz allow"
+	switch blocked.Reason {
+	case trust.IsDenied:
+		next = "to lift that, run: kz allow"
+	case trust.IsShared:
+		next = "if that is meant, run: kz allow --shared-dir"
+	}
+	path := printable.Text(inv.near(blocked.Path))
+	if filepath.Dir(blocked.Path) != inv.dir {
+		if nearest, ok := config.Find(inv.dir, inv.places.home); !ok || filepath.Base(nearest) == filepath.Base(path) && !sameDir(nearest, blocked.Path) {
+			next += " " + shellWord(filepath.Dir(blocked.Path))
+		}
+	}
+	return fmt.Sprintf("%s %s; %s", path, blocked.Reason, next)
+}
+
+// near shortens a path for the screen: relative in the current directory.
+func (inv *invocation) near(path string) string {
+	if filepath.Dir(path) == inv.dir {
+		return "./" + filepath.Base(path)
+	}
+	return path
+}
+
+func sameDir(a, b string) bool {
+	real, err := filepath.EvalSymlinks(filepath.Dir(a))
+	return err == nil && real == filepath.Dir(b)
+}
+
+// shellWord quotes a path so that a line of advice can be pasted.
+func shellWord(path string) string {
+	if strings.IndexFunc(path, func(r rune) bool {
+		return !(r == '/' || r == '.' || r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
+	}) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(printable.Text(path), "'", `'\''`) + "'"
+}
+
+func hintLine(hint string) string {
+	if hint == "" {
+		return ""
+	}
+	return program + ": hint: " + printable.Text(hint)
+}
+
+// lines returns what to say about err: for each error that was joined a line, and
+// each advice once. Of more than most errors (0: no limit) it says how many there are.
+func (inv *invocation) lines(err error, most int) []string {
+	var lines, hints []string
+	errs := flatten(err)
+	for i, e := range errs {
+		if most > 0 && i == most {
+			lines = append(lines, fmt.Sprintf("%s: and %d more", program, len(errs)-most))
+			hints = appendNew(hints, hintLine(program+" validate"))
+			break
+		}
+		_, hint := inv.explain(e)
+		lines = append(lines, program+": "+inv.message(e))
+		hints = appendNew(hints, hintLine(hint))
+	}
+	return append(lines, hints...)
+}
+
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || !strings.Contains(err.Error(), "\n") { // fmt.Errorf with several %w is one message
+		return []error{err}
+	}
+	var errs []error
+	for _, e := range joined.Unwrap() {
+		errs = append(errs, flatten(e)...)
+	}
+	return errs
+}
+
+// report says what is wrong and returns the exit status.
+func (inv *invocation) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code, _ := inv.explain(err)
+	var end status
+	if errors.As(err, &end) || errors.Is(err, errNoted) {
+		return code
+	}
+	for _, line := range inv.lines(err, 0) {
+		fmt.Fprintln(inv.stderr, line)
+	}
+	return code
+}

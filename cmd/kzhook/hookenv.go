@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/delivery"
+	"github.com/getkeyzero/kz/project"
+	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/session"
+	"github.com/getkeyzero/kz/shell"
+	"github.com/getkeyzero/kz/watch"
+)
+
+// A hookRun is one call of a hook, from what the shell has to what it is to have.
+type hookRun struct {
+	inv    *invocation
+	memory memory
+	owner  delivery.Owner
+	notes  notes
+
+	project *project.Project // nil where there is no configuration
+	mark    mark
+	update  shell.Update
+	next    session.State
+	delta   delta
+}
+
+// hookEnv is what hooks evaluate: it brings the shell to what its directory
+// asks for. Whatever goes wrong is said on stderr, once, and leaves a shell
+// that works; stdout gets one complete text or nothing.
+func (inv *invocation) hookEnv(ctx context.Context, args []string) int {
+	call, err := parseHookCall(args)
+	if err != nil {
+		return inv.report(err)
+	}
+	h := &hookRun{inv: inv, owner: delivery.For(inv.places.files, call.pid), notes: notes{inv: inv, said: call.said}}
+	h.memory, err = inv.remember()
+	h.notes.warn(err)
+	if !call.off {
+		err = h.arrive(ctx)
+	}
+	if ctx.Err() != nil {
+		return h.interrupted()
+	}
+	h.notes.fail(err)
+	h.update.Said = h.notes.token()
+	if err := h.finish(call.shell); err != nil {
+		return inv.report(err)
+	}
+	h.notes.print(h.delta)
+	return exitOK
+}
+
+// A hookCall is the command line of hook-env.
+type hookCall struct {
+	shell *shell.Shell
+	said  string
+	pid   int
+	off   bool
+}
+
+func parseHookCall(args []string) (call hookCall, err error) {
+	for len(args) > 0 && err == nil {
+		flag := args[0]
+		args = args[1:]
+		if flag == "--off" {
+			call.off = true
+			continue
+		}
+		if len(args) == 0 {
+			return call, usageError("hook-env: " + flag + " wants a value")
+		}
+		switch flag {
+		case "--shell":
+			call.shell, err = shell.Named(args[0])
+		case "--said":
+			call.said = args[0]
+		case "--pid":
+			call.pid, err = strconv.Atoi(args[0])
+		default:
+			err = usageError("hook-env: unknown flag " + strconv.Quote(flag))
+		}
+		args = args[1:]
+	}
+	if err == nil && call.shell == nil {
+		err = usageError("hook-env: --shell is missing")
+	}
+	return call, err
+}
+
+// arrive finds out what the directory asks for and puts it into h.next. When it
+// cannot be had, h.next stays empty, which unloads, or becomes what is loaded.
+func (h *hookRun) arrive(ctx context.Context) error {
+	inv := h.inv
+	nearest, ok := config.Find(inv.dir, inv.places.home)
+	h.update.Config = nearest
+	h.watch(watch.Note(inv.places.userConfig))
+	if !ok {
+		return nil
+	}
+	user, err := inv.user()
+	if err != nil {
+		return err
+	}
+	p, err := inv.opener(user, h.memory.outer, "").Open(nearest)
+	h.watch(p.Watch...)
+	if err != nil {
+		return err
+	}
+	h.project = p
+	h.watch(watch.Note(inv.markPath(p.Path)))
+	h.mark = inv.readMark(p.Path)
+	if h.unchanged() {
+		h.next = h.memory.state
+		return nil
+	}
+	if h.mark == interruptedAt(p.Digest, p.Environment) {
+		h.stay()
+		return errInterrupted
+	}
+	ctx, cancel := context.WithTimeout(ctx, user.Deadline)
+	defer cancel()
+	return h.load(ctx)
+}
+
+var errInterrupted = errors.New("loading was interrupted")
+
+// watch has the hook call kz again when one of the files changes or appears.
+func (h *hookRun) watch(files ...watch.File) {
+	now := time.Now()
+	for _, f := range files {
+		if f.Missing {
+			h.update.Absent = append(h.update.Absent, f.Path)
+		} else {
+			h.update.Watch = append(h.update.Watch, shell.Watch{Path: f.Path, Twin: f.Twin(h.inv.places.twins, now)})
+		}
+	}
+}
+
+// unchanged reports whether all that the project asks for is loaded already.
+func (h *hookRun) unchanged() bool {
+	s := h.memory.state
+	gone := slices.ContainsFunc(s.Vars, func(v session.Variable) bool { return v.File != "" && !delivery.Exists(v.File) })
+	return h.same() && s.Digest == h.project.Digest && s.Mark == h.mark.reload() && !gone
+}
+
+// same reports whether what is loaded comes from the project, in the same
+// environment, if perhaps from an earlier edition.
+func (h *hookRun) same() bool {
+	s := h.memory.state
+	return s.Config == h.project.Path && s.Environment == h.project.Environment && len(s.Vars) > 0
+}
+
+// stay keeps what is loaded, if it is the project's.
+func (h *hookRun) stay() {
+	if h.same() {
+		h.next = h.memory.state
+	}
+}
+
+// load resolves the plan. When anything that is required is missing nothing of
+// it is loaded, and what an earlier edition of the same plan loaded stays.
+func (h *hookRun) load(ctx context.Context) error {
+	p := h.project
+	providers, err := h.inv.providers(p, h.memory.outer)
+	if err != nil {
+		return err
+	}
+	wait := h.inv.progress(p)
+	values, failures := p.Values(ctx, providers, h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
+	wait()
+	if err := h.notes.failures(failures); err != nil {
+		h.stay()
+		return err
+	}
+	key, err := seal.FileKey(h.inv.places.key)
+	if err != nil {
+		return err
+	}
+	h.memory.key = key
+	h.next = session.State{
+		Config: p.Path, Digest: p.Digest, Environment: p.Environment,
+		Mark: h.mark.reload(), Partial: len(failures) > 0,
+	}
+	return h.set(values)
+}
+
+// set records each value in h.next and has the shell set it.
+func (h *hookRun) set(values map[string]resolve.Secret) error {
+	for _, e := range h.project.Entries {
+		secret, ok := values[e.Name]
+		if !ok {
+			continue
+		}
+		value, file := secret.Reveal(), ""
+		if e.AsFile {
+			path, err := h.owner.Write(placeOf(h.project), e.Name, secret)
+			if err != nil {
+				h.next, h.update.Steps, h.delta = session.State{}, nil, delta{}
+				return err
+			}
+			value, file = path, path
+		}
+		h.next.Vars = append(h.next.Vars, h.assign(e.Name, value, file))
+	}
+	return nil
+}
+
+// assign has the shell set one variable, unless it has that value or the user
+// has taken the variable over since this project set it.
+func (h *hookRun) assign(name, value, file string) session.Variable {
+	s := h.memory.state
+	current, exported := h.inv.env[name]
+	mine := slices.IndexFunc(s.Vars, func(v session.Variable) bool { return v.Name == name })
+	if mine >= 0 && slices.Contains(h.memory.changed, name) && h.same() {
+		return s.Vars[mine]
+	}
+	var before *string
+	if earlier, ok := h.memory.outer[name]; ok {
+		before = &earlier
+	}
+	v := session.NewVariable(h.memory.key, name, value, before)
+	v.File = file
+	if exported && current == value {
+		return v
+	}
+	op := shell.Add
+	if exported {
+		op = shell.Replace
+	}
+	h.update.Steps = append(h.update.Steps, shell.Step{Op: op, Name: name, Value: value})
+	h.delta.set(name, mine >= 0)
+	return v
+}
+
+// finish takes back what is loaded and not wanted any more, and writes it all
+// to the shell.
+func (h *hookRun) finish(sh *shell.Shell) error {
+	h.takeBack()
+	for _, v := range h.next.Vars {
+		h.update.Names = append(h.update.Names, v.Name)
+	}
+	if len(h.next.Vars) > 0 {
+		state, err := session.Encode(h.memory.key, h.next)
+		if err != nil {
+			return err
+		}
+		h.update.State = state
+	}
+	h.delta.label = label(h.project)
+	return sh.WriteUpdate(h.inv.stdout, h.update)
+}
+
+func (h *hookRun) takeBack() {
+	wanted := map[string]bool{}
+	for _, v := range h.next.Vars {
+		wanted[v.Name], wanted[v.File] = true, true
+	}
+	for _, v := range h.memory.state.Vars {
+		if v.File != "" && !wanted[v.File] {
+			h.owner.Remove(v.File)
+		}
+		if wanted[v.Name] {
+			continue
+		}
+		step := shell.Step{Op: shell.Remove, Name: v.Name}
+		switch {
+		case slices.Contains(h.memory.changed, v.Name):
+			h.delta.keep(v.Name)
+			continue
+		case v.Before != nil:
+			step.Op, step.Value = shell.Restore, *v.Before
+		}
+		h.update.Steps = append(h.update.Steps, step)
+		h.delta.unset(v.Name)
+	}
+	h.owner.Sweep()
+}
+
+// interrupted leaves a mark, for the shell drops what kz would tell it now.
+func (h *hookRun) interrupted() int {
+	if h.project != nil {
+		_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment))
+	}
+	return h.inv.report(errInterrupted)
+}
+
+// label is what messages call a project: its directory, and its environment.
+func label(p *project.Project) string {
+	if p == nil {
+		return ""
+	}
+	name := filepath.Base(p.Dir)
+	if p.Environment != "" {
+		name += "/" + p.Environment
+	}
+	return name
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/atomicfile"
+	"github.com/getkeyzero/kz/internal/printable"
+)
+
+// starter is what a new configuration says. It loads nothing.
+const starter = `# Which secrets this project needs, and where they are. It holds references,
+# never values, so commit it. See: kz help
+
+[env]
+# plain values
+# LOG_LEVEL = "debug"
+
+[secrets]
+# DATABASE_URL = "keychain://myapp-db-url"
+# API_KEY = { provider = "env", ref = "MY_API_KEY", required = false }
+`
+
+func newInit(inv *invocation) *cobra.Command {
+	var from string
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "begin a configuration in this directory",
+		Example: `  kz init
+  kz init --from .env      and move the values of a .env file to the keychain`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, err := inv.init()
+			if err != nil || from == "" {
+				return err
+			}
+			return inv.importFile(cmd.Context(), path, from, "keychain", false)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "a .env file whose values go to the keychain")
+	return cmd
+}
+
+func (inv *invocation) init() (string, error) {
+	dir, err := filepath.EvalSymlinks(inv.dir)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, config.Name)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return "", &refusal{fmt.Sprintf("%s is there already", inv.near(path)), program + " edit"}
+	}
+	if err := atomicfile.Write(path, []byte(starter), 0o644); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(inv.stderr, "%s: wrote %s\n", program, printable.Text(inv.near(path)))
+	// Who writes a file at a terminal knows what is in it.
+	if inv.terminal() {
+		return path, inv.carry(path, []byte(starter))
+	}
+	return path, nil
+}

@@ -1,0 +1,40 @@
+// Kz loads a project's secrets into the shell on cd and takes them back on leaving.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	// A reader that leaves must not kill kz half-way through its work: writing to
+	// it then fails like any other write. Caught and not ignored, for commands
+	// that kz starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
+	defer stop()
+	inv := newInvocation()
+	// What hooks call comes before the tree of commands, which takes time to build.
+	if len(inv.args) > 0 && inv.args[0] == "hook-env" {
+		return inv.hookEnv(ctx, inv.args[1:])
+	}
+	return inv.report(inv.command().execute(ctx))
+}
+
+// endings are the signals that end kz, less those that its caller has ignored.
+func endings() []os.Signal {
+	var signals []os.Signal
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		if !signal.Ignored(s) {
+			signals = append(signals, s)
+		}
+	}
+	return signals
+}

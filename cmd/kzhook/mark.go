@@ -1,0 +1,56 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/getkeyzero/kz/internal/atomicfile"
+)
+
+// A mark is a note about one configuration that every shell reads: that loading
+// it was interrupted, so that the next prompt does not begin the same wait
+// again, or that it is to be loaded afresh. It holds no secret.
+type mark string
+
+const interrupted = "interrupted "
+
+// interruptedAt returns the mark for having given up on a plan.
+func interruptedAt(digest, environment string) mark {
+	return mark(interrupted + digest + " " + environment)
+}
+
+// freshMark returns a mark that differs from all others.
+func freshMark() mark { return mark("reload " + rand.Text()) }
+
+// reload returns what a session remembers of the mark: a value of its own for
+// each reload, and none for an interruption.
+func (m mark) reload() string {
+	if strings.HasPrefix(string(m), interrupted) {
+		return ""
+	}
+	return string(m)
+}
+
+func (inv *invocation) markPath(config string) string {
+	sum := sha256.Sum256([]byte(config))
+	return filepath.Join(inv.places.marks, hex.EncodeToString(sum[:16]))
+}
+
+func (inv *invocation) readMark(config string) mark {
+	data, err := os.ReadFile(inv.markPath(config))
+	if err != nil {
+		return ""
+	}
+	return mark(data)
+}
+
+func (inv *invocation) writeMark(config string, m mark) error {
+	if err := atomicfile.MkdirPrivate(inv.places.marks); err != nil {
+		return err
+	}
+	return atomicfile.Write(inv.markPath(config), []byte(m), 0o600)
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/project"
+	"github.com/getkeyzero/kz/resolve"
+)
+
+func newPut(inv *invocation) *cobra.Command {
+	var environment string
+	var missing bool
+	cmd := &cobra.Command{
+		Use:   "put [NAME...]",
+		Short: "store the value of a secret, typed without echo or from stdin",
+		Example: `  kz put DATABASE_URL              asks for the value
+  pbpaste | kz put DATABASE_URL    takes it from stdin, less one newline at the end
+  kz put --missing                 asks for all that have none`,
+		RunE: func(cmd *cobra.Command, list []string) error {
+			o, err := inv.open(environment)
+			if err != nil {
+				return err
+			}
+			return inv.put(cmd.Context(), o, list, missing)
+		},
+	}
+	cmd.Flags().StringVar(&environment, "env", "", "the environment to use")
+	cmd.Flags().BoolVar(&missing, "missing", false, "all secrets that have no value yet")
+	cmd.ValidArgsFunction = inv.completeNames
+	return cmd
+}
+
+func (inv *invocation) put(ctx context.Context, o opened, names []string, missing bool) error {
+	providers, err := inv.providers(o.Project, o.memory.outer)
+	if err != nil {
+		return err
+	}
+	if missing {
+		_, failures := o.Values(ctx, providers, o.memory.outer, func(e config.Entry) bool { return e.Provider != "" })
+		for _, f := range failures {
+			if resolve.ClassOf(f.Err) == resolve.NotFound {
+				names = append(names, f.Entry.Name)
+			}
+		}
+	} else if len(names) == 0 {
+		return usageError("put: which secret? NAME, or --missing")
+	}
+	if len(names) > 1 && !term.IsTerminal(int(inv.stdin.Fd())) {
+		return usageError("put: stdin holds one value; name one secret")
+	}
+	for _, name := range names {
+		if err := inv.putOne(ctx, o, providers, name); err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 {
+		fmt.Fprintf(inv.stderr, "%s: nothing is missing\n", program)
+		return nil
+	}
+	return inv.writeMark(o.Path, freshMark()) // shells load the new value at their next prompt
+}
+
+func (inv *invocation) putOne(ctx context.Context, o opened, providers map[string]resolve.Provider, name string) error {
+	e, err := entryOf(o.Project, name)
+	if err != nil {
+		return err
+	}
+	store, ok := providers[e.Provider].(resolve.Storer)
+	if !ok {
+		return &refusal{fmt.Sprintf("%s: %s, which kz only reads", name, from(e)), ""}
+	}
+	value, err := inv.readValue(ctx, name)
+	if err != nil {
+		return err
+	}
+	err = resolve.CheckValue(value)
+	if err == nil {
+		err = store.Store(ctx, resolve.Ref{Path: e.Ref, Dir: e.Dir}, value)
+	}
+	if err != nil {
+		return &project.Failure{Entry: e, Err: err}
+	}
+	fmt.Fprintf(inv.stderr, "%s: stored %s in %s\n", program, name, e.Provider)
+	return nil
+}
+
+func from(e config.Entry) string {
+	switch {
+	case e.Provider != "":
+		return "comes from " + e.Provider
+	case e.Secret:
+		return "is composed of others"
+	}
+	return "is a plain value"
+}
+
+// maxTyped is the most that is read from stdin: one byte more than any value.
+const maxTyped = resolve.MaxValue + 2
+
+// readValue reads a value from stdin: from a terminal without echo, else all of
+// it, less one newline at the end.
+func (inv *invocation) readValue(ctx context.Context, name string) (resolve.Secret, error) {
+	if !term.IsTerminal(int(inv.stdin.Fd())) {
+		data, err := io.ReadAll(io.LimitReader(inv.stdin, maxTyped))
+		text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+		return resolve.NewSecret(text), err
+	}
+	fmt.Fprintf(inv.stderr, "value for %s: ", name)
+	defer fmt.Fprintln(inv.stderr)
+	text, err := readHidden(ctx, inv.stdin)
+	if err == nil && text == "" {
+		return resolve.Secret{}, &refusal{name + ": nothing was typed", ""}
+	}
+	return resolve.NewSecret(text), err
+}
+
+// readHidden reads a line that the terminal does not show, and gives the
+// terminal back as it was however that ends.
+func readHidden(ctx context.Context, tty *os.File) (string, error) {
+	fd := int(tty.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	defer term.Restore(fd, before)
+	type line struct {
+		text []byte
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		typed <- line{text, err}
+	}()
+	select {
+	case l := <-typed:
+		if errors.Is(l.err, io.EOF) {
+			return "", nil
+		}
+		return string(l.text), l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func newGet(inv *invocation) *cobra.Command {
+	var environment string
+	var bare bool
+	cmd := &cobra.Command{
+		Use:   "get NAME",
+		Short: "print the value of one variable",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, list []string) error {
+			o, err := inv.open(environment)
+			if err != nil {
+				return err
+			}
+			if _, err := entryOf(o.Project, list[0]); err != nil {
+				return err
+			}
+			values, err := inv.values(cmd.Context(), o, func(e config.Entry) bool { return e.Name == list[0] })
+			if err != nil {
+				return err
+			}
+			text := values[list[0]].Reveal()
+			if !bare {
+				text += "\n"
+			}
+			_, err = io.WriteString(inv.stdout, text)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&environment, "env", "", "the environment to use")
+	cmd.Flags().BoolVarP(&bare, "no-newline", "n", false, "print nothing after the value")
+	cmd.ValidArgsFunction = inv.completeNames
+	return cmd
+}
+
+// values resolves what a command needs. What is optional and missing is said
+// and left out; anything else that is missing is an error about which all is said.
+func (inv *invocation) values(ctx context.Context, o opened, want func(config.Entry) bool) (map[string]resolve.Secret, error) {
+	providers, err := inv.providers(o.Project, o.memory.outer)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
+	defer cancel()
+	stop := inv.progress(o.Project)
+	values, failures := o.Values(ctx, providers, o.memory.outer, want)
+	stop()
+	if err := context.Cause(ctx); errors.Is(err, context.Canceled) {
+		return nil, err
+	}
+	for _, line := range inv.failureLines(failures) {
+		fmt.Fprintln(inv.stderr, line)
+	}
+	for _, f := range failures {
+		if !f.Entry.Optional {
+			return nil, status(classStatus(resolve.ClassOf(f.Err)))
+		}
+	}
+	return values, nil
+}

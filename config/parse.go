@@ -1,0 +1,125 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/getkeyzero/kz/internal/near"
+	"github.com/getkeyzero/kz/internal/printable"
+)
+
+// A document is the syntax of one file: its tables, and on which line each key stands.
+type document struct {
+	path  string
+	table map[string]any
+	lines map[string]int // dotted key with NUL between the parts → line
+}
+
+func readDocument(f File) (*document, error) {
+	if err := checkLimits(f.Path, f.Data); err != nil {
+		return nil, err
+	}
+	d := &document{path: f.Path, table: map[string]any{}}
+	if err := toml.Unmarshal(f.Data, &d.table); err != nil {
+		return nil, syntaxError(f.Path, err)
+	}
+	d.lines = keyLines(f.Data)
+	return d, nil
+}
+
+func syntaxError(path string, err error) error {
+	var decode *toml.DecodeError
+	line := 0
+	if errors.As(err, &decode) {
+		line, _ = decode.Position()
+	}
+	msg := strings.TrimPrefix(err.Error(), "toml: ")
+	return errorAt(Position{path, line}, strings.Join(keyOf(decode), "."), "not TOML: %s", printable.Text(msg))
+}
+
+func keyOf(e *toml.DecodeError) []string {
+	if e == nil {
+		return nil
+	}
+	return e.Key()
+}
+
+// keyLines finds the line of every key. The bytes are known to be TOML.
+func keyLines(data []byte) map[string]int {
+	lines := map[string]int{}
+	var p unstable.Parser
+	p.Reset(data)
+	var table []string
+	for p.NextExpression() {
+		node := p.Expression()
+		if node.Kind == unstable.KeyValue {
+			noteLines(&p, lines, table, node)
+			continue
+		}
+		table = noteKey(&p, lines, nil, node.Key())
+	}
+	return lines
+}
+
+func noteLines(p *unstable.Parser, lines map[string]int, table []string, node *unstable.Node) {
+	key := noteKey(p, lines, table, node.Key())
+	if value := node.Value(); value.Kind == unstable.InlineTable {
+		for it := value.Children(); it.Next(); {
+			noteLines(p, lines, key, it.Node())
+		}
+	}
+}
+
+func noteKey(p *unstable.Parser, lines map[string]int, table []string, it unstable.Iterator) []string {
+	key := slices.Clone(table)
+	for it.Next() {
+		key = append(key, string(it.Node().Data))
+		if id := strings.Join(key, "\x00"); lines[id] == 0 {
+			lines[id] = p.Shape(it.Node().Raw).Start.Line
+		}
+	}
+	return key
+}
+
+func (d *document) at(key ...string) Position {
+	return Position{d.path, d.lines[strings.Join(key, "\x00")]}
+}
+
+// sub returns the table that key leads to, nil if there is none, or an error if
+// something else stands there.
+func (d *document) sub(table map[string]any, key ...string) (map[string]any, error) {
+	value, ok := table[key[len(key)-1]]
+	if !ok {
+		return nil, nil
+	}
+	t, ok := value.(map[string]any)
+	if !ok {
+		return nil, errorAt(d.at(key...), strings.Join(key, "."), "must be a table")
+	}
+	return t, nil
+}
+
+// unknown is the error for a key that has no meaning where it stands.
+func (d *document) unknown(known []string, key ...string) error {
+	last := key[len(key)-1]
+	if n := near.Name(last, known); n != "" {
+		return errorAt(d.at(key...), strings.Join(key, "."), "unknown key; did you mean %q?", n)
+	}
+	return errorAt(d.at(key...), strings.Join(key, "."), "unknown key; known here: %s", strings.Join(known, ", "))
+}
+
+// names returns the keys of a table in the order of their lines.
+func (d *document) names(table map[string]any, prefix ...string) []string {
+	return slices.SortedFunc(maps.Keys(table), func(a, b string) int {
+		la, lb := d.at(append(slices.Clone(prefix), a)...).Line, d.at(append(slices.Clone(prefix), b)...).Line
+		if la != lb {
+			return la - lb
+		}
+		return strings.Compare(a, b)
+	})
+}

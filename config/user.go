@@ -1,0 +1,160 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A User is the user's own configuration.
+type User struct {
+	Path       string
+	Deadline   time.Duration // how long a hook may wait for stores
+	Prefixes   []string      // directories below which every configuration is allowed
+	AllowNames []string      // names of [Dangerous] that projects may set
+	Providers  map[string]Provider
+}
+
+// DefaultDeadline is how long a hook waits for stores if the user does not say.
+const DefaultDeadline = 3 * time.Second
+
+// ParseUser reads the user's own configuration. home stands for ~ in it.
+// A missing file gives the defaults.
+func ParseUser(f File, home string) (User, error) {
+	u := User{Path: f.Path, Deadline: DefaultDeadline, Providers: map[string]Provider{}}
+	if f.Missing {
+		return u, nil
+	}
+	d, err := readDocument(f)
+	if err != nil {
+		return u, err
+	}
+	errs := d.check(inUser, d.table, "")
+	for _, name := range []string{"hook", "trust", "names"} {
+		table, err := d.sub(d.table, name)
+		errs = append(errs, err)
+		errs = append(errs, d.check(inUser, table, name, name)...)
+	}
+	errs = append(errs, u.deadline(d), u.prefixes(d, home), u.names(d))
+	providers, more := d.providers(inUser)
+	u.Providers = providers
+	err = errors.Join(append(errs, more...)...)
+	return u, err
+}
+
+func (u *User) deadline(d *document) error {
+	table, _ := d.table["hook"].(map[string]any)
+	if table["deadline"] == nil {
+		return nil
+	}
+	o := &options{d: d, table: table, at: []string{"hook"}}
+	if deadline := o.duration("deadline"); o.err == nil {
+		u.Deadline = *deadline
+	}
+	if o.err == nil && u.Deadline == 0 {
+		o.fail("deadline", "must be more than 0")
+	}
+	return o.err
+}
+
+func (u *User) prefixes(d *document, home string) error {
+	list, err := d.texts("trust", "prefixes")
+	for i, p := range list {
+		if rest, ok := strings.CutPrefix(p, "~/"); ok || p == "~" {
+			p = filepath.Join(home, strings.TrimPrefix(rest, "~"))
+		}
+		if !filepath.IsAbs(p) {
+			return errorAt(d.at("trust", "prefixes"), "trust.prefixes", "%q is not an absolute path", p)
+		}
+		list[i] = filepath.Clean(p)
+	}
+	u.Prefixes = list
+	return err
+}
+
+func (u *User) names(d *document) error {
+	list, err := d.texts("names", "allow")
+	for _, n := range list {
+		if !ValidName(n) || strings.HasPrefix(strings.ToUpper(n), "_KZ_") || strings.HasPrefix(strings.ToUpper(n), "__KZ_") {
+			return errorAt(d.at("names", "allow"), "names.allow", "%q cannot be allowed", n)
+		}
+	}
+	u.AllowNames = list
+	return err
+}
+
+// texts returns the list of texts at table.key.
+func (d *document) texts(table, key string) ([]string, error) {
+	t, _ := d.table[table].(map[string]any)
+	value, ok := t[key]
+	if !ok {
+		return nil, nil
+	}
+	return d.textList(value, table, key)
+}
+
+func (d *document) textList(value any, at ...string) ([]string, error) {
+	list, ok := value.([]any)
+	var texts []string
+	for _, v := range list {
+		text, isText := v.(string)
+		ok = ok && isText
+		texts = append(texts, text)
+	}
+	if !ok {
+		return nil, errorAt(d.at(at...), strings.Join(at, "."), "must be a list of texts")
+	}
+	return texts, nil
+}
+
+// providers reads the tables [providers.NAME].
+func (d *document) providers(s scope) (map[string]Provider, []error) {
+	providers := map[string]Provider{}
+	table, err := d.sub(d.table, "providers")
+	if err != nil {
+		return nil, []error{err}
+	}
+	var errs []error
+	for _, name := range d.names(table, "providers") {
+		p, err := d.provider(s, table, name)
+		providers[name] = p
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return providers, errs
+}
+
+func (d *document) provider(s scope, table map[string]any, name string) (Provider, error) {
+	at := []string{"providers", name}
+	p := Provider{Name: name, Pos: d.at(at...)}
+	settings, err := d.sub(table, at...)
+	if err != nil {
+		return p, err
+	}
+	if !validLabel(name) {
+		return p, errorAt(p.Pos, "providers."+name, "cannot name a provider: letters, digits, dots, hyphens, underscores, at most 64")
+	}
+	if errs := d.check(s, settings, "providers.*", at...); errs != nil {
+		return p, errs[0]
+	}
+	o := &options{d: d, table: settings, at: at}
+	p.Type, _ = o.text("type")
+	if value, ok := settings["command"]; ok && o.err == nil {
+		p.Command, o.err = d.textList(value, "providers", name, "command")
+	}
+	switch {
+	case o.err != nil:
+	case p.Type == "":
+		o.fail("type", "is missing")
+	case !slices.Contains(Types, p.Type):
+		o.err = d.unknownType(p)
+	case p.Type == "command" && s == inProject:
+		o.fail("type", "only the user's own configuration may have a provider that runs a command")
+	case (p.Type == "command") != (len(p.Command) > 0):
+		o.fail("command", "goes with type = \"command\", and that with it")
+	}
+	return p, o.err
+}

@@ -1,0 +1,100 @@
+// Package seal is the one place that encrypts: XChaCha20-Poly1305 under a
+// 32-byte key, with the purpose and the place of a text bound to it, so that
+// one sealed for one use does not open for another.
+package seal
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// A Key is a symmetric key. It does not print.
+type Key struct {
+	bytes [chacha20poly1305.KeySize]byte
+}
+
+// KeySize is the length of a key in bytes.
+const KeySize = chacha20poly1305.KeySize
+
+// version is the first byte of everything sealed, and part of what is
+// authenticated. A later format takes another number.
+const version = 1
+
+// Overhead is by how many bytes a sealed text is longer than the text.
+const Overhead = 1 + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
+
+// ErrOpen is the error for a text that was not sealed under this key for this
+// purpose and place, or was changed since. It says no more on purpose.
+var ErrOpen = errors.New("not sealed by this key for this use")
+
+// NewKey returns a random key.
+func NewKey() Key {
+	var k Key
+	_, _ = rand.Read(k.bytes[:]) // never fails: the program ends if the system has no randomness
+	return k
+}
+
+// KeyFrom returns the key with these bytes.
+func KeyFrom(data []byte) (Key, error) {
+	var k Key
+	if len(data) != KeySize {
+		return k, fmt.Errorf("a key has %d bytes, not %d", KeySize, len(data))
+	}
+	copy(k.bytes[:], data)
+	return k, nil
+}
+
+// Format implements [fmt.Formatter], for every verb.
+func (Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "[key]") }
+
+// Seal encrypts and authenticates text. purpose and place are authenticated:
+// Open wants the same ones.
+func (k Key) Seal(purpose, place string, text []byte) []byte {
+	aead, err := chacha20poly1305.NewX(k.bytes[:])
+	if err != nil {
+		panic(err) // only for a key of a wrong length, which a Key cannot have
+	}
+	out := make([]byte, 1+aead.NonceSize(), len(text)+Overhead)
+	out[0] = version
+	_, _ = rand.Read(out[1:])
+	return aead.Seal(out, out[1:], text, associated(purpose, place))
+}
+
+// Open returns the text that was sealed, or ErrOpen.
+func (k Key) Open(purpose, place string, sealed []byte) ([]byte, error) {
+	aead, err := chacha20poly1305.NewX(k.bytes[:])
+	if err != nil {
+		panic(err)
+	}
+	if len(sealed) < Overhead || sealed[0] != version {
+		return nil, ErrOpen
+	}
+	nonce, body := sealed[1:1+aead.NonceSize()], sealed[1+aead.NonceSize():]
+	text, err := aead.Open(nil, nonce, body, associated(purpose, place))
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return text, nil
+}
+
+// Sum returns a digest of the parts that only a holder of the key can compute,
+// so that equal texts can be told without keeping them.
+func (k Key) Sum(purpose string, parts ...string) []byte {
+	mac := hmac.New(sha256.New, k.bytes[:])
+	for _, p := range append([]string{purpose}, parts...) {
+		fmt.Fprintf(mac, "%d:", len(p))
+		_, _ = mac.Write([]byte(p))
+	}
+	return mac.Sum(nil)
+}
+
+func associated(purpose, place string) []byte {
+	return []byte(strings.Join([]string{"kz", strconv.Itoa(version), purpose, place}, "\x00"))
+}

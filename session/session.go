@@ -1,0 +1,122 @@
+// Package session is the memory that a shell carries of what kz loaded into it.
+//
+// It travels in one exported variable, sealed: children see that kz was here,
+// and neither which values it set nor which it replaced. Only processes of the
+// same user, who alone can read the key, make or read one.
+package session
+
+import (
+	"crypto/hmac"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+
+	"github.com/getkeyzero/kz/environ"
+	"github.com/getkeyzero/kz/seal"
+)
+
+// A State says what is loaded.
+type State struct {
+	Config      string `json:"c"` // canonical path of the configuration
+	Digest      string `json:"d"` // of all files that it consists of
+	Environment string `json:"e,omitempty"`
+	// Mark stands for what else a reload depends on, such as a "kz reload"
+	// after which values are to be fetched again.
+	Mark string `json:"m,omitempty"`
+	// Partial says that something optional could not be loaded.
+	Partial bool       `json:"p,omitempty"`
+	Vars    []Variable `json:"v"`
+}
+
+// A Variable is one that kz loaded.
+type Variable struct {
+	Name string `json:"n"`
+	// Sum recognizes the value that was set, without holding it.
+	Sum []byte `json:"s"`
+	// Before is the value that the variable had in the environment, nil if none.
+	Before *string `json:"b,omitempty"`
+	// File is the path of a delivered file, which goes when the variable goes.
+	File string `json:"f,omitempty"`
+}
+
+const (
+	purpose = "session"
+	place   = ""
+	sumSize = 8 // bytes; nobody without the key can look for another value with the same sum
+	// maxText bounds what Decode looks at and Encode makes. Linux passes at most
+	// 128 KiB in one variable.
+	maxText = 96 << 10
+)
+
+// ErrForged is what Decode returns for a text that Encode did not make.
+var ErrForged = errors.New("not a state of this user's kz")
+
+// ErrTooLarge is what Encode returns when the values to restore are too many.
+var ErrTooLarge = errors.New("the values to put back later are too large to keep")
+
+// NewVariable returns the record of a variable that is set to value over before.
+func NewVariable(key seal.Key, name, value string, before *string) Variable {
+	return Variable{Name: name, Sum: sum(key, name, value), Before: before}
+}
+
+// Holds reports whether value is the one that was set.
+func (v Variable) Holds(key seal.Key, value string) bool {
+	return hmac.Equal(v.Sum, sum(key, v.Name, value))
+}
+
+func sum(key seal.Key, name, value string) []byte {
+	return key.Sum("value", name, value)[:sumSize]
+}
+
+// Encode returns s as a text without spaces.
+func Encode(key seal.Key, s State) (string, error) {
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	text := base64.RawURLEncoding.EncodeToString(key.Seal(purpose, place, plain))
+	if len(text) > maxText {
+		return "", ErrTooLarge
+	}
+	return text, nil
+}
+
+// Decode returns what Encode encoded, or ErrForged. It takes little time and
+// memory, whatever text is.
+func Decode(key seal.Key, text string) (State, error) {
+	if len(text) > maxText {
+		return State{}, ErrForged
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return State{}, ErrForged
+	}
+	plain, err := key.Open(purpose, place, sealed)
+	if err != nil {
+		return State{}, ErrForged
+	}
+	var s State
+	if err := json.Unmarshal(plain, &s); err != nil {
+		return State{}, ErrForged
+	}
+	return s, nil
+}
+
+// Outer returns env without what is loaded: each variable that still holds the
+// value kz set has its earlier one or is absent. Those that hold another value
+// are the user's by now; they stay, and changed names them in the order of s.Vars.
+func (s State) Outer(key seal.Key, env environ.Env) (outer environ.Env, changed []string) {
+	outer = environ.Apply(env, nil)
+	for _, v := range s.Vars {
+		value, ok := env[v.Name]
+		switch {
+		case !ok || !v.Holds(key, value):
+			changed = append(changed, v.Name)
+		case v.Before != nil:
+			outer[v.Name] = *v.Before
+		default:
+			delete(outer, v.Name)
+		}
+	}
+	return outer, changed
+}

@@ -1,0 +1,143 @@
+# shellcheck shell=bash
+# kz: load and unload the variables of the nearest .keyzero.toml.
+#
+# This runs amid other people's settings. Names of ours begin with _kz, for the
+# text evaluated below assigns names that we cannot foresee; the backslash keeps
+# aliases away from builtin; test, unlike [[, compares case under nocasematch;
+# and nothing here may fail or read an unset name, for errexit and nounset.
+
+_kz_self=__KZ_SELF__
+
+# At every prompt. As long as nothing changed it starts no process.
+_kz_hook() {
+  \builtin local _kz_status=$?
+  if ! _kz_same && \builtin test "${_kz_tries:-0}" -lt 2; then _kz_run; fi
+  \builtin return "$_kz_status"
+}
+
+# True if all is as kz last found it.
+_kz_same() {
+  \builtin local _kz_path _kz_found='' _kz_i
+  if ! \builtin test "$PWD" = "${_kz_pwd-}"; then _kz_walk; fi
+  for _kz_path in "${_kz_up[@]}"; do
+    if [[ -e $_kz_path || -L $_kz_path ]]; then
+      _kz_found=$_kz_path
+      \builtin break
+    fi
+  done
+  _kz_choose
+  if ! \builtin test "$_kz_found:$_kz_chosen" = "${_kz_config-}:${_kz_loaded-}"; then \builtin return 1; fi
+  # Each watched file has a twin that kz gave the same time: newer, older and
+  # gone all show, and a file too young to tell apart gets no twin.
+  for ((_kz_i = 0; _kz_i < ${#_kz_watch[@]}; _kz_i += 2)); do
+    if ! [[ -e ${_kz_watch[_kz_i]} && -e ${_kz_watch[_kz_i + 1]} ]]; then \builtin return 1; fi
+    if [[ ${_kz_watch[_kz_i]} -nt ${_kz_watch[_kz_i + 1]} || ${_kz_watch[_kz_i]} -ot ${_kz_watch[_kz_i + 1]} ]]; then \builtin return 1; fi
+  done
+  for _kz_path in ${_kz_absent[@]+"${_kz_absent[@]}"}; do
+    if [[ -e $_kz_path || -L $_kz_path ]]; then \builtin return 1; fi
+  done
+}
+
+# Lists the places that could hold the nearest configuration.
+_kz_walk() {
+  \builtin local _kz_dir=${PWD%/}
+  _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml")
+  while [[ $_kz_dir == */* && $_kz_dir != "${HOME-}" ]]; do
+    _kz_dir=${_kz_dir%/*}
+    _kz_up+=("$_kz_dir/.keyzero.toml")
+  done
+}
+
+# What decides, besides files, about what is loaded.
+_kz_choose() {
+  _kz_chosen="${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}"
+}
+
+# Options that would show a value or end the shell are off meanwhile; bash 4.4
+# gives them back on return, and after an interrupt too.
+_kz_run() {
+  if \builtin local - 2>/dev/null; then \builtin set +aekuvxET; fi
+  _kz_tries=$((${_kz_tries:-0} + 1))
+  if [[ -x $_kz_self ]]; then
+    _kz_eval "$@"
+  else
+    _kz_gone
+  fi
+}
+
+# A function of its own: a DEBUG trap does not follow into it. kz sets
+# _kz_tries to 0 with the last line; without that it was interrupted.
+_kz_eval() {
+  \builtin eval "$("$_kz_self" hook-env --shell bash --pid $$ --said "${_kz_said-}" "$@")"
+  _kz_choose
+  if \builtin test "$_kz_tries" = 0; then _kz_loaded=$_kz_chosen; fi
+}
+
+# Without kz, what it loaded goes all the same.
+_kz_gone() {
+  \builtin local _kz_name
+  for _kz_name in ${_kz_names[@]+"${_kz_names[@]}"}; do _kz_drop "$_kz_name"; done
+  \builtin unset -v __KZ_STATE
+  if ! \builtin test "${_kz_said-}" = gone; then
+    \builtin printf 'kz: %q: not found; what it had loaded is unset\n' "$_kz_self" >&2
+  fi
+  _kz_said=gone _kz_tries=0 _kz_names=()
+}
+
+# kz has these called with the name of a variable: to set one that other
+# programs see; one that at most this shell knows, and keeps; to unset one.
+_kz_take() {
+  if ! \builtin unset -v "$1" 2>/dev/null; then
+    \builtin printf 'kz: %s is readonly in this shell and stays as it is\n' "$1" >&2
+    \builtin return 1
+  fi
+}
+
+_kz_keep() {
+  if \builtin declare -p "$1" >/dev/null 2>&1; then
+    \builtin eval "_kz_was_$1=\$(\builtin declare -p \"\$1\")"
+  fi
+  _kz_take "$1"
+}
+
+_kz_drop() {
+  \builtin local _kz_was=_kz_was_$1
+  if _kz_take "$1" && [[ -n ${!_kz_was-} ]]; then
+    \builtin eval "${!_kz_was/#declare/\\builtin declare -g}"
+    \builtin unset -v "$_kz_was"
+  fi
+}
+
+# Unloads, and takes the hook out of this shell.
+_kz_off() {
+  \builtin local _kz_i
+  _kz_run --off
+  for _kz_i in "${!PROMPT_COMMAND[@]}"; do
+    PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#_kz_hook}
+    PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\n'}
+    if \builtin test -z "${PROMPT_COMMAND[_kz_i]}"; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
+  done
+  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries
+  \builtin unset -f _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+}
+
+# A shell that inherited nothing has nothing to ask kz until it meets a
+# configuration. First in the list, so that prompts see what was loaded. An
+# element of its own, where bash 5.1 has such, leaves PIPESTATUS to the others.
+# shellcheck disable=SC2128,SC2178
+\builtin unset -v _kz_pwd _kz_loaded _kz_config _kz_watch _kz_absent _kz_tries
+if [[ -z ${__KZ_STATE-} ]]; then
+  _kz_choose
+  _kz_loaded=$_kz_chosen _kz_config='' _kz_watch=() _kz_absent=()
+fi
+case ${PROMPT_COMMAND[*]-} in
+  *_kz_hook*) ;;
+  *)
+    if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
+      PROMPT_COMMAND=(_kz_hook ${PROMPT_COMMAND[@]+"${PROMPT_COMMAND[@]}"})
+    else
+      # shellcheck disable=SC2178
+      PROMPT_COMMAND=$'_kz_hook\n'${PROMPT_COMMAND-}
+    fi
+    ;;
+esac

@@ -1,0 +1,148 @@
+# kz: load and unload the variables of the nearest .keyzero.toml.
+#
+# Names of ours begin with _kz, for the text sourced below assigns names that we
+# cannot foresee; builtin keeps functions of the user's away.
+
+set -g _kz_self __KZ_SELF__
+
+# At every prompt and change of directory. As long as nothing changed it starts
+# no process.
+function _kz_hook --on-event fish_prompt --on-variable PWD
+    _kz_same; or test $_kz_tries -gt 1; or _kz_run
+end
+
+# True if all is as kz last found it.
+function _kz_same
+    set -l _kz_found ''
+    set -l _kz_file
+    test "$PWD" = "$_kz_pwd"; or _kz_walk
+    for _kz_path in $_kz_up
+        if test -e $_kz_path -o -L $_kz_path
+            set _kz_found $_kz_path
+            break
+        end
+    end
+    _kz_choose
+    test "$_kz_found:$_kz_chosen" = "$_kz_config:$_kz_loaded"; or return 1
+    # Each watched file has a twin that kz gave the same time: newer, older and
+    # gone all show, and a file too young to tell apart gets no twin.
+    for _kz_path in $_kz_watch
+        if not set -q _kz_file[1]
+            set _kz_file $_kz_path
+            continue
+        end
+        test -e $_kz_file -a -e $_kz_path; or return 1
+        test $_kz_file -nt $_kz_path -o $_kz_file -ot $_kz_path; and return 1
+        set _kz_file
+    end
+    for _kz_path in $_kz_absent
+        test -e $_kz_path -o -L $_kz_path; and return 1
+    end
+    return 0
+end
+
+# Lists the places that could hold the nearest configuration. IFS is empty, so
+# that a newline in a name does not cut it.
+function _kz_walk
+    set -l IFS
+    set -l _kz_dir (string replace -r '/$' '' -- $PWD)
+    set -g _kz_pwd $PWD
+    set -g _kz_tries 0
+    set -g _kz_up "$_kz_dir/.keyzero.toml"
+    while string match -q '*/*' -- $_kz_dir; and test "$_kz_dir" != "$HOME"
+        set _kz_dir (string replace -r '(?s)/[^/]*\z' '' -- $_kz_dir)
+        set -a _kz_up "$_kz_dir/.keyzero.toml"
+    end
+end
+
+# What decides, besides files, about what is loaded.
+function _kz_choose
+    set -g _kz_chosen "$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
+end
+
+# A local fish_trace, empty, so that nothing shows a value meanwhile. kz sets
+# _kz_tries to 0 with the last line of its text; without that it was interrupted.
+function _kz_run
+    set -l fish_trace
+    set -g _kz_tries (builtin math $_kz_tries + 1)
+    if not test -x $_kz_self
+        _kz_gone
+        return
+    end
+    $_kz_self hook-env --shell fish --pid $fish_pid --said "$_kz_said" $argv | builtin source
+    _kz_choose
+    test $_kz_tries -eq 0; and set -g _kz_loaded $_kz_chosen
+end
+
+# Without kz, what it loaded goes all the same.
+function _kz_gone
+    for _kz_name in $_kz_names
+        _kz_drop $_kz_name
+    end
+    set -e -g __KZ_STATE
+    if test "$_kz_said" != gone
+        builtin echo "kz: "(string escape -- $_kz_self)": not found; what it had loaded is unset" >&2
+    end
+    set -g _kz_said gone
+    set -g _kz_tries 0
+    set -g _kz_names
+end
+
+# kz has these called with the name of a variable: to set one that other
+# programs see; one that at most this shell knows, and keeps; to unset one.
+function _kz_take
+    if set -qU $argv[1]; and not set -qg $argv[1]
+        set -g _kz_was_$argv[1]
+    end
+    if not set -gx $argv[1] '' 2>/dev/null
+        builtin echo "kz: $argv[1] is readonly in this shell and stays as it is" >&2
+        return 1
+    end
+end
+
+function _kz_keep
+    if set -qg $argv[1]
+        set -g _kz_was_$argv[1] $$argv[1]
+    end
+    _kz_take $argv[1]
+end
+
+function _kz_drop
+    set -e -g $argv[1]
+    set -l _kz_was _kz_was_$argv[1]
+    if set -qg $_kz_was
+        set -gu $argv[1] $$_kz_was
+        set -e -g $_kz_was
+    end
+end
+
+# True if the earlier value is to be set; a universal variable shows again by itself.
+function _kz_back
+    set -qg _kz_was_$argv[1]; or return 0
+    set -e -g $argv[1]
+    set -e -g _kz_was_$argv[1]
+    return 1
+end
+
+# Unloads, and takes the hook out of this shell.
+function _kz_off
+    _kz_run --off
+    for _kz_name in self pwd up chosen loaded config watch absent names said tries
+        set -e -g _kz_$_kz_name
+    end
+    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_back _kz_off
+end
+
+# A shell that inherited nothing has nothing to ask kz until it meets a
+# configuration.
+set -g _kz_pwd
+set -g _kz_config
+set -g _kz_tries 0
+if set -q __KZ_STATE
+    set -g _kz_loaded :
+else
+    _kz_choose
+    set -g _kz_loaded $_kz_chosen
+    set -g _kz_watch
+    set -g _kz_absent
+end

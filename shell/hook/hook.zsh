@@ -1,0 +1,128 @@
+# kz: load and unload the variables of the nearest .keyzero.toml.
+#
+# This runs amid other people's settings. Names of ours begin with _kz, for the
+# text evaluated below assigns names that we cannot foresee; a backslash before
+# a word keeps aliases away from it, global ones too; and emulate, undone on
+# return, gives us the options and traps that we expect.
+
+_kz_self=__KZ_SELF__
+
+# At every prompt and change of directory. As long as nothing changed it starts
+# no process.
+_kz_hook() {
+  \builtin \emulate -L zsh
+  _kz_same || (( _kz_tries > 1 )) || _kz_run
+}
+
+# True if all is as kz last found it.
+_kz_same() {
+  \builtin \local _kz_path _kz_twin _kz_found=
+  [[ $PWD == "$_kz_pwd" ]] || _kz_walk
+  for _kz_path in "${_kz_up[@]}"; do
+    if [[ -e $_kz_path || -L $_kz_path ]]; then
+      _kz_found=$_kz_path
+      \builtin \break
+    fi
+  done
+  _kz_choose
+  [[ "$_kz_found:$_kz_chosen" == "$_kz_config:$_kz_loaded" ]] || \builtin \return 1
+  # Each watched file has a twin that kz gave the same time: newer, older and
+  # gone all show, and a file too young to tell apart gets no twin.
+  for _kz_path _kz_twin in "${_kz_watch[@]}"; do
+    [[ -e $_kz_path && -e $_kz_twin ]] || \builtin \return 1
+    [[ $_kz_path -nt $_kz_twin || $_kz_path -ot $_kz_twin ]] && \builtin \return 1
+  done
+  for _kz_path in "${_kz_absent[@]}"; do
+    [[ -e $_kz_path || -L $_kz_path ]] && \builtin \return 1
+  done
+  \builtin \return 0
+}
+
+# Lists the places that could hold the nearest configuration.
+_kz_walk() {
+  \builtin \local _kz_dir=${PWD%/}
+  _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml")
+  while [[ $_kz_dir == */* && $_kz_dir != "$HOME" ]]; do
+    _kz_dir=${_kz_dir%/*}
+    _kz_up+=("$_kz_dir/.keyzero.toml")
+  done
+}
+
+# What decides, besides files, about what is loaded.
+_kz_choose() {
+  _kz_chosen="$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
+}
+
+# Nothing may show a value meanwhile. kz sets _kz_tries to 0 with the last line
+# of its text; without that it was interrupted.
+_kz_run() {
+  \builtin \emulate -L zsh
+  \builtin \setopt no_xtrace no_verbose no_all_export
+  \builtin \trap - DEBUG
+  (( _kz_tries += 1 ))
+  if [[ ! -x $_kz_self ]]; then
+    _kz_gone
+    \builtin \return
+  fi
+  \builtin \eval "$("$_kz_self" hook-env --shell zsh --pid $$ --said "$_kz_said" "$@")"
+  _kz_choose
+  (( _kz_tries )) || _kz_loaded=$_kz_chosen
+}
+
+# Without kz, what it loaded goes all the same.
+_kz_gone() {
+  \builtin \local _kz_name
+  for _kz_name in "${_kz_names[@]}"; do _kz_drop "$_kz_name"; done
+  \builtin \unset __KZ_STATE
+  [[ $_kz_said == gone ]] || \builtin \print -ru2 -- "kz: ${(q+)_kz_self}: not found; what it had loaded is unset"
+  _kz_said=gone _kz_tries=0 _kz_names=()
+}
+
+# kz has these called with the name of a variable: to set one that other
+# programs see; one that at most this shell knows, and keeps; to unset one.
+# zsh ends the function that unsets a readonly variable, so its type is asked first.
+_kz_take() {
+  if [[ ${(tP)1} == *(readonly|special)* ]]; then
+    \builtin \print -ru2 -- "kz: $1 is ${${(tP)1}##*-} in this shell and stays as it is"
+    \builtin \return 1
+  fi
+  \builtin \unset "$1"
+}
+
+_kz_keep() {
+  [[ -n ${(tP)1} ]] && \builtin \typeset -g "_kz_was_$1=$(\builtin \typeset -p "$1")"
+  _kz_take "$1"
+}
+
+_kz_drop() {
+  \builtin \local _kz_was=_kz_was_$1
+  if _kz_take "$1" && [[ -n ${(P)_kz_was} ]]; then
+    \builtin \eval "\\builtin ${(P)_kz_was}"
+    \builtin \unset "$_kz_was"
+  fi
+}
+
+# Unloads, and takes the hook out of this shell.
+_kz_off() {
+  \builtin \emulate -L zsh
+  _kz_run --off
+  precmd_functions=(${precmd_functions:#_kz_hook})
+  chpwd_functions=(${chpwd_functions:#_kz_hook})
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries
+  \builtin \unfunction _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+}
+
+# A shell that inherited nothing has nothing to ask kz until it meets a
+# configuration. First in the lists, so that prompts see what was loaded.
+() {
+  \builtin \emulate -L zsh
+  \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_watch _kz_absent _kz_names
+  \builtin \typeset -gi _kz_tries
+  \builtin \typeset -g _kz_pwd= _kz_loaded=: _kz_config= _kz_said _kz_chosen
+  if [[ -z $__KZ_STATE ]]; then
+    _kz_choose
+    _kz_loaded=$_kz_chosen _kz_watch=() _kz_absent=()
+  fi
+  precmd_functions=(_kz_hook ${precmd_functions:#_kz_hook})
+  chpwd_functions=(_kz_hook ${chpwd_functions:#_kz_hook})
+}

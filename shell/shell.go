@@ -1,0 +1,116 @@
+// Package shell writes what bash, zsh and fish evaluate: the hook that runs at
+// their prompts, and the statements that load and unload variables.
+//
+// What is written arrives in one piece or not at all, and every value in it is
+// one literal word: for bash and zsh the finished text is parsed again, and
+// unless the very statements that were meant come out, nothing is written.
+package shell
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/getkeyzero/kz/environ"
+	"github.com/getkeyzero/kz/internal/near"
+)
+
+// A Shell is the syntax of one shell.
+type Shell struct {
+	Name string
+
+	hook   string // embedded script; selfMark stands for the path to kz
+	quote  func(string) (string, error)
+	verify bool // the text is parsed back before it is written
+
+	set, unset string // an exported variable: name and quoted value; name
+	guard      string // a command, and a statement that runs if it succeeded
+	back       string // the command that guards the return of an earlier value
+	scalar     string // a shell variable of ours: name, quoted value
+	list       string // the same with any number of words
+}
+
+// selfMark is an ordinary word, so that a hook script is valid shell as it
+// lies in the repository and every linter can read it.
+const selfMark = "__KZ_SELF__"
+
+var (
+	//go:embed hook/hook.bash
+	bashHook string
+	//go:embed hook/hook.zsh
+	zshHook string
+	//go:embed hook/hook.fish
+	fishHook string
+)
+
+var shells = []*Shell{
+	{
+		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
+		set: `\builtin export %s=%s`, unset: `\builtin unset -v %s`,
+		guard: "%s && %s", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+	},
+	{
+		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,
+		set: `\builtin export %s=%s`, unset: `\builtin unset %s`,
+		guard: "%s && %s", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+	},
+	{
+		Name: "fish", hook: fishHook, quote: fishQuote,
+		set: "set -gx %s %s", unset: "set -e -g %s",
+		guard: "%s; and %s", back: "_kz_back", scalar: "set -g %s %s", list: "set -g %s %s",
+	},
+}
+
+// Names returns the names of the shells, in the order in which they are shown.
+func Names() []string {
+	var names []string
+	for _, s := range shells {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// An UnknownError is the name of a shell that kz does not speak.
+type UnknownError struct{ Name string }
+
+func (e *UnknownError) Error() string {
+	if n := near.Name(e.Name, Names()); n != "" {
+		return fmt.Sprintf("unknown shell %q; did you mean %q?", e.Name, n)
+	}
+	return fmt.Sprintf("unknown shell %q; there are: %s", e.Name, strings.Join(Names(), ", "))
+}
+
+// Named returns the shell of that name, or an *UnknownError.
+func Named(name string) (*Shell, error) {
+	for _, s := range shells {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return nil, &UnknownError{name}
+}
+
+// Hook returns the script for a startup file. self is the path of kz, which the
+// hook calls however the PATH may change.
+func (s *Shell) Hook(self string) (string, error) {
+	quoted, err := s.quote(self)
+	if err != nil {
+		return "", fmt.Errorf("path of kz: %w", err)
+	}
+	return strings.Replace(s.hook, selfMark, quoted, 1), nil
+}
+
+// WriteExports writes plain statements that make changes, one a line, for
+// scripts that evaluate them.
+func (s *Shell) WriteExports(w io.Writer, changes []environ.Change) error {
+	t := &text{shell: s}
+	for _, c := range changes {
+		if c.Unset {
+			t.unset(c.Name)
+		} else {
+			t.set(c.Name, c.Value)
+		}
+	}
+	return t.write(w)
+}

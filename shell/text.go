@@ -1,0 +1,183 @@
+package shell
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// A text is a script under construction, along with the words that a parser
+// must find in it.
+type text struct {
+	shell *Shell
+	b     strings.Builder
+	want  [][]string
+	err   error
+}
+
+func (t *text) line(want []string, format string, args ...any) {
+	t.want = append(t.want, want)
+	fmt.Fprintf(&t.b, format+"\n", args...)
+}
+
+// quote returns value as a word of the shell. Errors name the variable only.
+func (t *text) quote(name, value string) string {
+	quoted, err := t.shell.quote(value)
+	if err != nil && t.err == nil {
+		t.err = fmt.Errorf("%s: %w", name, err)
+	}
+	return quoted
+}
+
+func (t *text) name(name string) string {
+	if !validName(name) && t.err == nil {
+		t.err = fmt.Errorf("%q cannot be the name of a variable", name)
+	}
+	return name
+}
+
+func (t *text) call(command, name string) {
+	t.line([]string{command, name}, "%s %s", command, t.name(name))
+}
+
+func (t *text) set(name, value string) {
+	t.line([]string{`\builtin`, "export", name + "=" + value}, t.shell.set, t.name(name), t.quote(name, value))
+}
+
+func (t *text) unset(name string) {
+	words := strings.Fields(fmt.Sprintf(t.shell.unset, name))
+	t.line(words, t.shell.unset, t.name(name))
+}
+
+func (t *text) guarded(command, name, value string) {
+	set := fmt.Sprintf(t.shell.set, t.name(name), t.quote(name, value))
+	want := []string{command, name, "&&", `\builtin`, "export", name + "=" + value}
+	t.line(want, t.shell.guard, command+" "+name, set)
+}
+
+func (t *text) scalar(name, value string) {
+	t.line([]string{name + "=" + value}, t.shell.scalar, name, t.quote(name, value))
+}
+
+func (t *text) list(name string, values ...string) {
+	var quoted []string
+	for _, v := range values {
+		quoted = append(quoted, t.quote(name, v))
+	}
+	t.line(append([]string{name + "="}, values...), t.shell.list, name, strings.Join(quoted, " "))
+}
+
+func (t *text) write(w io.Writer) error {
+	if t.err == nil && t.shell.verify && !readsAs(t.b.String(), t.want) {
+		t.err = errors.New("internal: the statements do not read as meant; nothing is loaded")
+	}
+	if t.err != nil {
+		return t.err
+	}
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+// readsAs reports whether a parser for bash finds in script exactly the
+// commands of want, each of literal words only.
+func readsAs(script string, want [][]string) bool {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(script), "")
+	if err != nil || len(file.Stmts) != len(want) {
+		return false
+	}
+	for i, stmt := range file.Stmts {
+		got, ok := commandWords(stmt)
+		if !ok || !slices.Equal(got, want[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// commandWords returns the words of a simple command, of two that && joins, or
+// of one assignment of a list, and false for everything else.
+func commandWords(stmt *syntax.Stmt) ([]string, bool) {
+	if stmt.Negated || stmt.Background || stmt.Coprocess || stmt.Disown || len(stmt.Redirs) > 0 {
+		return nil, false
+	}
+	switch c := stmt.Cmd.(type) {
+	case *syntax.BinaryCmd:
+		left, ok := commandWords(c.X)
+		right, ok2 := commandWords(c.Y)
+		return append(append(left, "&&"), right...), ok && ok2 && c.Op == syntax.AndStmt
+	case *syntax.CallExpr:
+		if len(c.Assigns) == 1 && len(c.Args) == 0 {
+			return assignWords(c.Assigns[0])
+		}
+		return literals(nil, c.Args, len(c.Assigns) == 0)
+	}
+	return nil, false
+}
+
+func assignWords(a *syntax.Assign) ([]string, bool) {
+	if a.Append || a.Naked || a.Index != nil {
+		return nil, false
+	}
+	if a.Array == nil {
+		value := ""
+		ok := true
+		if a.Value != nil {
+			value, ok = literal(a.Value)
+		}
+		return []string{a.Name.Value + "=" + value}, ok
+	}
+	var words []*syntax.Word
+	for _, e := range a.Array.Elems {
+		if e.Index != nil {
+			return nil, false
+		}
+		words = append(words, e.Value)
+	}
+	return literals([]string{a.Name.Value + "="}, words, true)
+}
+
+// literals appends the texts of words to list, provided that no word has
+// anything to expand.
+func literals(list []string, words []*syntax.Word, ok bool) ([]string, bool) {
+	for _, w := range words {
+		text, literal := literal(w)
+		list, ok = append(list, text), ok && literal
+	}
+	return list, ok
+}
+
+func literal(w *syntax.Word) (string, bool) {
+	if lit := w.Lit(); lit == `\builtin` {
+		return lit, true
+	}
+	for _, part := range w.Parts {
+		switch p := part.(type) {
+		case *syntax.Lit, *syntax.SglQuoted:
+		case *syntax.DblQuoted:
+			for _, inner := range p.Parts {
+				if _, ok := inner.(*syntax.Lit); !ok {
+					return "", false
+				}
+			}
+		default:
+			return "", false
+		}
+	}
+	text, err := expand.Literal(&expand.Config{}, w)
+	return text, err == nil
+}
+
+func validName(name string) bool {
+	for i, c := range []byte(name) {
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != ""
+}
