@@ -28,7 +28,7 @@ kz-fetch:
 	$(GOBUILD) -o $@ ./cmd/kzfetch
 
 demo: build ## show kz at work, in a temporary home
-	tools/demo
+	tools/demo ./kz
 
 test: ## install what the tests need, then run them all
 	tools/need

@@ -49,41 +49,60 @@ func keyOf(e *toml.DecodeError) []string {
 	return e.Key()
 }
 
-// keyLines finds the line of every key. The bytes are known to be TOML.
+// keyLines finds the line of every key that can have a meaning. The bytes are
+// known to be TOML.
 func keyLines(data []byte) map[string]int {
-	lines := map[string]int{}
 	var p unstable.Parser
 	p.Reset(data)
+	l := keyLister{lines: map[string]int{}, ends: lineEnds(data)}
 	var table []string
 	for p.NextExpression() {
 		node := p.Expression()
 		if node.Kind == unstable.KeyValue {
-			noteLines(&p, lines, table, node)
+			l.value(table, node)
 			continue
 		}
-		table = noteKey(&p, lines, nil, node.Key())
+		table = l.key(nil, node.Key())
 	}
-	return lines
+	return l.lines
 }
 
-func noteLines(p *unstable.Parser, lines map[string]int, table []string, node *unstable.Node) {
-	key := noteKey(p, lines, table, node.Key())
+// A keyLister notes on which line keys stand. The parser tells that too, but
+// counts the lines from the first one for each key.
+type keyLister struct {
+	lines map[string]int
+	ends  []int // offsets of the line feeds
+}
+
+func (l keyLister) value(table []string, node *unstable.Node) {
+	key := l.key(table, node.Key())
 	if value := node.Value(); value.Kind == unstable.InlineTable {
 		for it := value.Children(); it.Next(); {
-			noteLines(p, lines, key, it.Node())
+			l.value(key, it.Node())
 		}
 	}
 }
 
-func noteKey(p *unstable.Parser, lines map[string]int, table []string, it unstable.Iterator) []string {
+func (l keyLister) key(table []string, it unstable.Iterator) []string {
 	key := slices.Clone(table)
-	for it.Next() {
+	for it.Next() && len(key) < maxDepth { // a dotted key may have thousands of parts
 		key = append(key, string(it.Node().Data))
-		if id := strings.Join(key, "\x00"); lines[id] == 0 {
-			lines[id] = p.Shape(it.Node().Raw).Start.Line
+		if id := strings.Join(key, "\x00"); l.lines[id] == 0 {
+			line, _ := slices.BinarySearch(l.ends, int(it.Node().Raw.Offset))
+			l.lines[id] = line + 1
 		}
 	}
 	return key
+}
+
+func lineEnds(data []byte) []int {
+	var ends []int
+	for i, c := range data {
+		if c == '\n' {
+			ends = append(ends, i)
+		}
+	}
+	return ends
 }
 
 func (d *document) at(key ...string) Position {

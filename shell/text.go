@@ -157,7 +157,11 @@ func literal(w *syntax.Word) (string, bool) {
 	}
 	for _, part := range w.Parts {
 		switch p := part.(type) {
-		case *syntax.Lit, *syntax.SglQuoted:
+		case *syntax.SglQuoted:
+		case *syntax.Lit:
+			if strings.ContainsFunc(p.Value, special) {
+				return "", false
+			}
 		case *syntax.DblQuoted:
 			for _, inner := range p.Parts {
 				if _, ok := inner.(*syntax.Lit); !ok {
@@ -170,6 +174,13 @@ func literal(w *syntax.Word) (string, bool) {
 	}
 	text, err := expand.Literal(&expand.Config{}, w)
 	return text, err == nil
+}
+
+// special reports whether an unquoted r could mean something to a shell, under
+// one option or another.
+func special(r rune) bool {
+	plain := '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	return !plain && !strings.ContainsRune("_./:,+@%=-", r)
 }
 
 func validName(name string) bool {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +23,7 @@ func (inv *invocation) command() tree {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
-		Args:          cobra.NoArgs,
+		Args:          group,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate(program + " {{.Version}}\n")
@@ -53,6 +54,18 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// group refuses arguments of a command that only has others below it.
+func group(cmd *cobra.Command, list []string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	return usageError(fmt.Sprintf("%s: no such command%s", strconv.Quote(list[0]), didYouMean(list[0], names)))
 }
 
 func newVersion(inv *invocation) *cobra.Command {

@@ -36,7 +36,7 @@ func newDeny(inv *invocation) *cobra.Command {
 }
 
 func newTrust(inv *invocation) *cobra.Command {
-	cmd := &cobra.Command{Use: "trust", Short: "what is allowed and denied", Args: args(cobra.NoArgs),
+	cmd := &cobra.Command{Use: "trust", Short: "what is allowed and denied", Args: group,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "list all decisions", Args: args(cobra.NoArgs), RunE: func(*cobra.Command, []string) error {

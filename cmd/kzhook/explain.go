@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -131,9 +132,16 @@ func adviceFor(provider string, class resolve.Class, names []string) string {
 // message returns the words for an error, without control characters.
 func (inv *invocation) message(err error) string {
 	var blocked *trust.BlockedError
-	if !errors.As(err, &blocked) {
-		return printable.Text(err.Error())
+	if errors.As(err, &blocked) {
+		return inv.blockedMessage(blocked)
 	}
+	if path, ok := err.(*fs.PathError); ok {
+		return fmt.Sprintf("%s: %v", printable.Text(path.Path), path.Err)
+	}
+	return printable.Text(err.Error())
+}
+
+func (inv *invocation) blockedMessage(blocked *trust.BlockedError) string {
 	next := "read it, then run: kz allow"
 	switch blocked.Reason {
 	case trust.IsDenied:
@@ -141,18 +149,16 @@ func (inv *invocation) message(err error) string {
 	case trust.IsShared:
 		next = "if that is meant, run: kz allow --shared-dir"
 	}
-	path := printable.Text(inv.near(blocked.Path))
-	if filepath.Dir(blocked.Path) != inv.dir {
-		if nearest, ok := config.Find(inv.dir, inv.places.home); !ok || filepath.Base(nearest) == filepath.Base(path) && !sameDir(nearest, blocked.Path) {
-			next += " " + shellWord(filepath.Dir(blocked.Path))
-		}
+	// Without a directory kz allow is about the nearest configuration.
+	if nearest, ok := config.Find(inv.dir, inv.places.home); !ok || !sameDir(nearest, blocked.Path) {
+		next += " " + shellWord(filepath.Dir(blocked.Path))
 	}
-	return fmt.Sprintf("%s %s; %s", path, blocked.Reason, next)
+	return fmt.Sprintf("%s %s; %s", printable.Text(inv.near(blocked.Path)), blocked.Reason, next)
 }
 
 // near shortens a path for the screen: relative in the current directory.
 func (inv *invocation) near(path string) string {
-	if filepath.Dir(path) == inv.dir {
+	if sameDir(filepath.Join(inv.dir, "x"), path) {
 		return "./" + filepath.Base(path)
 	}
 	return path

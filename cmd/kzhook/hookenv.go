@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/delivery"
+	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
@@ -35,7 +37,7 @@ type hookRun struct {
 // hookEnv is what hooks evaluate: it brings the shell to what its directory
 // asks for. Whatever goes wrong is said on stderr, once, and leaves a shell
 // that works; stdout gets one complete text or nothing.
-func (inv *invocation) hookEnv(ctx context.Context, args []string) int {
+func (inv *invocation) hookEnv(args []string) int {
 	call, err := parseHookCall(args)
 	if err != nil {
 		return inv.report(err)
@@ -44,9 +46,9 @@ func (inv *invocation) hookEnv(ctx context.Context, args []string) int {
 	h.memory, err = inv.remember()
 	h.notes.warn(err)
 	if !call.off {
-		err = h.arrive(ctx)
+		err = h.arrive()
 	}
-	if ctx.Err() != nil {
+	if errors.Is(err, context.Canceled) {
 		return h.interrupted()
 	}
 	h.notes.fail(err)
@@ -55,7 +57,21 @@ func (inv *invocation) hookEnv(ctx context.Context, args []string) int {
 		return inv.report(err)
 	}
 	h.notes.print(h.delta)
+	h.debug()
 	return exitOK
+}
+
+// debug says what the run did, for those who want to know.
+func (h *hookRun) debug() {
+	if h.inv.env["KZ_LOG"] != "debug" {
+		return
+	}
+	nearest := h.update.Config
+	if nearest == "" {
+		nearest = "no configuration"
+	}
+	fmt.Fprintf(h.inv.stderr, "%s: debug: %s: %d variables loaded, %d statements, %d files watched\n",
+		program, printable.Text(nearest), len(h.next.Vars), len(h.update.Steps), len(h.update.Watch)+len(h.update.Absent))
 }
 
 // A hookCall is the command line of hook-env.
@@ -97,7 +113,7 @@ func parseHookCall(args []string) (call hookCall, err error) {
 
 // arrive finds out what the directory asks for and puts it into h.next. When it
 // cannot be had, h.next stays empty, which unloads, or becomes what is loaded.
-func (h *hookRun) arrive(ctx context.Context) error {
+func (h *hookRun) arrive() error {
 	inv := h.inv
 	nearest, ok := config.Find(inv.dir, inv.places.home)
 	h.update.Config = nearest
@@ -125,9 +141,7 @@ func (h *hookRun) arrive(ctx context.Context) error {
 		h.stay()
 		return errInterrupted
 	}
-	ctx, cancel := context.WithTimeout(ctx, user.Deadline)
-	defer cancel()
-	return h.load(ctx)
+	return h.load(user.Deadline)
 }
 
 var errInterrupted = errors.New("loading was interrupted")
@@ -167,7 +181,11 @@ func (h *hookRun) stay() {
 
 // load resolves the plan. When anything that is required is missing nothing of
 // it is loaded, and what an earlier edition of the same plan loaded stays.
-func (h *hookRun) load(ctx context.Context) error {
+func (h *hookRun) load(deadline time.Duration) error {
+	signals, stop := untilSignal()
+	defer stop()
+	ctx, cancel := context.WithTimeout(signals, deadline)
+	defer cancel()
 	p := h.project
 	providers, err := h.inv.providers(p, h.memory.outer)
 	if err != nil {
@@ -176,6 +194,9 @@ func (h *hookRun) load(ctx context.Context) error {
 	wait := h.inv.progress(p)
 	values, failures := p.Values(ctx, providers, h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
 	wait()
+	if signals.Err() != nil {
+		return signals.Err()
+	}
 	if err := h.notes.failures(failures); err != nil {
 		h.stay()
 		return err

@@ -14,18 +14,24 @@ var version = "dev"
 func main() { os.Exit(run()) }
 
 func run() int {
+	inv := newInvocation()
+	// What hooks call comes before the tree of commands, which takes time to build.
+	if len(inv.args) > 0 && inv.args[0] == "hook-env" {
+		return inv.hookEnv(inv.args[1:])
+	}
+	ctx, stop := untilSignal()
+	defer stop()
+	return inv.report(inv.command().execute(ctx))
+}
+
+// untilSignal returns a context that a signal to end cancels. Watching for
+// signals takes a tenth of the time in which kz starts, so hooks do it late.
+func untilSignal() (context.Context, context.CancelFunc) {
 	// A reader that leaves must not kill kz half-way through its work: writing to
 	// it then fails like any other write. Caught and not ignored, for commands
 	// that kz starts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
-	defer stop()
-	inv := newInvocation()
-	// What hooks call comes before the tree of commands, which takes time to build.
-	if len(inv.args) > 0 && inv.args[0] == "hook-env" {
-		return inv.hookEnv(ctx, inv.args[1:])
-	}
-	return inv.report(inv.command().execute(ctx))
+	return signal.NotifyContext(context.Background(), endings()...)
 }
 
 // endings are the signals that end kz, less those that its caller has ignored.

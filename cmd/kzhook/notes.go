@@ -56,7 +56,7 @@ func (n *notes) token() string {
 }
 
 func (n *notes) print(d delta) {
-	if n.inv.quiet() {
+	if n.inv.quiet() || len(n.lines) == 0 && d.empty() {
 		return
 	}
 	var b strings.Builder
@@ -65,7 +65,9 @@ func (n *notes) print(d delta) {
 			fmt.Fprintln(&b, line)
 		}
 	}
-	b.WriteString(d.text(n.inv.width()))
+	if !d.empty() {
+		b.WriteString(d.text(n.inv.width()))
+	}
 	_, _ = io.WriteString(n.inv.stderr, b.String())
 }
 
@@ -86,6 +88,10 @@ func (d *delta) set(name string, replaced bool) {
 func (d *delta) unset(name string) { d.removed = append(d.removed, name) }
 
 func (d *delta) keep(name string) { d.kept = append(d.kept, name) }
+
+func (d *delta) empty() bool {
+	return len(d.added)+len(d.changed)+len(d.removed)+len(d.kept) == 0
+}
 
 // text returns the delta in lines of about width columns.
 func (d *delta) text(width int) string {

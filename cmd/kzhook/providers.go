@@ -5,7 +5,7 @@ import (
 	"github.com/getkeyzero/kz/environ"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
-//TMP	"github.com/getkeyzero/kz/resolve/command"
+	"github.com/getkeyzero/kz/resolve/command"
 	"github.com/getkeyzero/kz/resolve/dotenvfile"
 	"github.com/getkeyzero/kz/resolve/envvar"
 	"github.com/getkeyzero/kz/resolve/keychain"
@@ -44,8 +44,8 @@ func newProvider(settings config.Provider, p *project.Project, outer environ.Env
 		return envvar.New(getenv), nil
 	case "dotenv":
 		return dotenvfile.New(getenv), nil
-//TMP	case "command":
-//TMP		return command.New(command.Options{Argv: settings.Command, Env: outer.List(), Forbidden: p.Dirs()})
+	case "command":
+		return command.New(command.Options{Argv: settings.Command, Env: outer.List(), Forbidden: p.Dirs()})
 	}
 	return nil, &config.Error{Pos: settings.Pos, Key: "providers." + settings.Name, Msg: "unknown type"}
 }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/getkeyzero/kz/"
+
+// dependencies returns the packages that kz is made of, with what each imports.
+func dependencies(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Imports", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := map[string][]string{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); dec.More(); {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		imports[p.ImportPath] = p.Imports
+	}
+	if len(imports[module+"cmd/kzhook"]) == 0 {
+		t.Fatal("go list names no imports of kz: this test would pass whatever they are")
+	}
+	return imports
+}
+
+// What runs at prompts links nothing that a prompt does not need: the
+// initialization of a package costs time even if it is never called.
+func TestPromptLinksNoNetworkCode(t *testing.T) {
+	banned := []string{"net/http", "crypto/tls", "google.golang.org/", "github.com/aws/", "github.com/Azure/", "github.com/getsops/", "filippo.io/age"}
+	for name := range dependencies(t) {
+		for _, b := range banned {
+			if name == strings.TrimSuffix(b, "/") || strings.HasPrefix(name, b) {
+				t.Errorf("kz links %s", name)
+			}
+		}
+	}
+}
+
+// Data flows from cmd down. The packages that face the outside do not know each
+// other, and those that hold plain data know nothing.
+func TestPackagesDependDownwards(t *testing.T) {
+	allowed := map[string][]string{
+		"environ":  {},
+		"trust":    {},
+		"resolve":  {},
+		"seal":     {},
+		"dotenv":   {},
+		"watch":    {},
+		"config":   {},
+		"session":  {"environ", "seal"},
+		"shell":    {"environ"},
+		"delivery": {"resolve"},
+		"project":  {"config", "environ", "resolve", "trust", "watch"},
+	}
+	for name, imports := range dependencies(t) {
+		own, ours := strings.CutPrefix(name, module)
+		if !ours || own == "cmd/kzhook" {
+			continue
+		}
+		for _, i := range imports {
+			used, ours := strings.CutPrefix(i, module)
+			if !ours {
+				continue
+			}
+			leaf := strings.HasPrefix(used, "internal/")
+			store := strings.HasPrefix(own, "resolve/") && slices.Contains([]string{"resolve", "dotenv"}, used)
+			inside := strings.HasPrefix(own, "internal/") && leaf
+			if !leaf && !store && !inside && !slices.Contains(allowed[own], used) {
+				t.Errorf("%s imports %s", own, used)
+			}
+		}
+	}
+}
