@@ -35,6 +35,9 @@ type Shell struct {
 // lies in the repository and every linter can read it.
 const selfMark = "__KZ_SELF__"
 
+// builtin keeps aliases and functions of the user's away from a statement.
+const builtin = `\builtin `
+
 var (
 	//go:embed hook/hook.bash
 	bashHook string
@@ -47,12 +50,12 @@ var (
 var shells = []*Shell{
 	{
 		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
-		set: `\builtin export %s=%s`, unset: `\builtin unset -v %s`,
+		set: builtin + "export %s=%s", unset: builtin + "unset -v %s",
 		guard: "%s && %s", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
 	},
 	{
 		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,
-		set: `\builtin export %s=%s`, unset: `\builtin unset %s`,
+		set: builtin + "export %s=%s", unset: builtin + "unset %s",
 		guard: "%s && %s", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
 	},
 	{
@@ -102,9 +105,11 @@ func (s *Shell) Hook(self string) (string, error) {
 }
 
 // WriteExports writes plain statements that make changes, one a line, for
-// scripts that evaluate them.
+// scripts that evaluate them. Scripts, unlike interactive shells, have no aliases.
 func (s *Shell) WriteExports(w io.Writer, changes []environ.Change) error {
-	t := &text{shell: s}
+	plain := *s
+	plain.set, plain.unset = strings.TrimPrefix(s.set, builtin), strings.TrimPrefix(s.unset, builtin)
+	t := &text{shell: &plain}
 	for _, c := range changes {
 		if c.Unset {
 			t.unset(c.Name)

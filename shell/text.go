@@ -46,7 +46,16 @@ func (t *text) call(command, name string) {
 }
 
 func (t *text) set(name, value string) {
-	t.line([]string{`\builtin`, "export", name + "=" + value}, t.shell.set, t.name(name), t.quote(name, value))
+	t.line(t.exported(name, value), t.shell.set, t.name(name), t.quote(name, value))
+}
+
+// exported returns the words of the statement that sets an exported variable.
+func (t *text) exported(name, value string) []string {
+	words := []string{"export", name + "=" + value}
+	if strings.HasPrefix(t.shell.set, builtin) {
+		return append([]string{`\builtin`}, words...)
+	}
+	return words
 }
 
 func (t *text) unset(name string) {
@@ -56,8 +65,7 @@ func (t *text) unset(name string) {
 
 func (t *text) guarded(command, name, value string) {
 	set := fmt.Sprintf(t.shell.set, t.name(name), t.quote(name, value))
-	want := []string{command, name, "&&", `\builtin`, "export", name + "=" + value}
-	t.line(want, t.shell.guard, command+" "+name, set)
+	t.line(append([]string{command, name, "&&"}, t.exported(name, value)...), t.shell.guard, command+" "+name, set)
 }
 
 func (t *text) scalar(name, value string) {
@@ -106,6 +114,11 @@ func commandWords(stmt *syntax.Stmt) ([]string, bool) {
 		return nil, false
 	}
 	switch c := stmt.Cmd.(type) {
+	case *syntax.DeclClause:
+		if c.Variant.Value == "export" && len(c.Args) == 1 {
+			words, ok := assignWords(c.Args[0])
+			return append([]string{"export"}, words...), ok
+		}
 	case *syntax.BinaryCmd:
 		left, ok := commandWords(c.X)
 		right, ok2 := commandWords(c.Y)

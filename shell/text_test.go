@@ -117,8 +117,8 @@ func TestReadsAsIsStrict(t *testing.T) {
 func TestExportsArePlainStatements(t *testing.T) {
 	changes := []environ.Change{{Name: "A", Value: "1"}, {Name: "B", Unset: true}}
 	want := map[string]string{
-		"bash": "\\builtin export A=1\n\\builtin unset -v B\n",
-		"zsh":  "\\builtin export A=1\n\\builtin unset B\n",
+		"bash": "export A='1'\nunset -v B\n",
+		"zsh":  "export A='1'\nunset B\n",
 		"fish": "set -gx A '1'\nset -e -g B\n",
 	}
 	for _, s := range shells {
