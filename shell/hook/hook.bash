@@ -34,7 +34,7 @@ _kz_same() {
     if [[ ${_kz_watch[_kz_i]} -nt ${_kz_watch[_kz_i + 1]} || ${_kz_watch[_kz_i]} -ot ${_kz_watch[_kz_i + 1]} ]]; then \builtin return 1; fi
   done
   for _kz_path in ${_kz_absent[@]+"${_kz_absent[@]}"}; do
-    if [[ -e $_kz_path || -L $_kz_path ]]; then \builtin return 1; fi
+    if [[ -e $_kz_path ]]; then \builtin return 1; fi
   done
 }
 
@@ -87,6 +87,8 @@ _kz_gone() {
 # kz has these called with the name of a variable: to set one that other
 # programs see; one that at most this shell knows, and keeps; to unset one.
 _kz_take() {
+  # First a reference, which unset -v would take for what it refers to.
+  \builtin unset -n "$1" 2>/dev/null || \builtin true
   if ! \builtin unset -v "$1" 2>/dev/null; then
     \builtin printf 'kz: %s is readonly in this shell and stays as it is\n' "$1" >&2
     \builtin return 1
@@ -94,6 +96,7 @@ _kz_take() {
 }
 
 _kz_keep() {
+  \builtin unset -v "_kz_was_$1" # of an earlier load, after which the user took it over
   if \builtin declare -p "$1" >/dev/null 2>&1; then
     \builtin eval "_kz_was_$1=\$(\builtin declare -p \"\$1\")"
   fi
@@ -117,7 +120,7 @@ _kz_off() {
     PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\n'}
     if \builtin test -z "${PROMPT_COMMAND[_kz_i]}"; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
-  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries
+  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries "${!_kz_was_@}"
   \builtin unset -f _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 }
 

@@ -36,7 +36,7 @@ function _kz_same
         set _kz_file
     end
     for _kz_path in $_kz_absent
-        test -e $_kz_path -o -L $_kz_path; and return 1
+        test -e $_kz_path; and return 1
     end
     return 0
 end
@@ -89,10 +89,17 @@ function _kz_gone
 end
 
 # kz has these called with the name of a variable: to set one that other
-# programs see; one that at most this shell knows, and keeps; to unset one.
+# programs see; one that at most this shell knows; to unset one. What only this
+# shell can tell of one that is not loaded yet it keeps: scope and elements.
 function _kz_take
-    if set -qU $argv[1]; and not set -qg $argv[1]
-        set -g _kz_was_$argv[1]
+    set -l _kz_was _kz_was_$argv[1]
+    if not contains -- $argv[1] $_kz_names
+        set -e -g $_kz_was
+        if set -qg $argv[1]
+            set -g $_kz_was global $$argv[1]
+        else if set -qU $argv[1]
+            set -g $_kz_was universal
+        end
     end
     if not set -gx $argv[1] '' 2>/dev/null
         builtin echo "kz: $argv[1] is readonly in this shell and stays as it is" >&2
@@ -101,36 +108,34 @@ function _kz_take
 end
 
 function _kz_keep
-    if set -qg $argv[1]
-        set -g _kz_was_$argv[1] $$argv[1]
-    end
     _kz_take $argv[1]
 end
 
 function _kz_drop
-    set -e -g $argv[1]
-    set -l _kz_was _kz_was_$argv[1]
-    if set -qg $_kz_was
-        set -gu $argv[1] $$_kz_was
-        set -e -g $_kz_was
-    end
+    _kz_put -gu $argv[1]; or set -e -g $argv[1]
 end
 
-# True if the earlier value is to be set; a universal variable shows again by itself.
+# True if kz is to set the earlier value, because this shell kept none.
 function _kz_back
-    set -qg _kz_was_$argv[1]; or return 0
-    set -e -g $argv[1]
-    set -e -g _kz_was_$argv[1]
-    return 1
+    not _kz_put -gx $argv[1]
+end
+
+# Puts back what was kept, if anything. A universal variable shows again by itself.
+function _kz_put
+    set -l _kz_was _kz_was_$argv[2]
+    set -l _kz_kept $$_kz_was
+    set -e -g $_kz_was; or return 1
+    set -e -g $argv[2]
+    test $_kz_kept[1] = universal; or set $argv[1] $argv[2] $_kz_kept[2..]
 end
 
 # Unloads, and takes the hook out of this shell.
 function _kz_off
     _kz_run --off
-    for _kz_name in self pwd up chosen loaded config watch absent names said tries
-        set -e -g _kz_$_kz_name
+    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|watch|absent|names|said|tries|was_.*)$')
+        set -e -g $_kz_name
     end
-    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_back _kz_off
+    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_back _kz_put _kz_off
 end
 
 # A shell that inherited nothing has nothing to ask kz until it meets a

@@ -33,7 +33,7 @@ _kz_same() {
     [[ $_kz_path -nt $_kz_twin || $_kz_path -ot $_kz_twin ]] && \builtin \return 1
   done
   for _kz_path in "${_kz_absent[@]}"; do
-    [[ -e $_kz_path || -L $_kz_path ]] && \builtin \return 1
+    [[ -e $_kz_path ]] && \builtin \return 1
   done
   \builtin \return 0
 }
@@ -53,11 +53,12 @@ _kz_choose() {
   _kz_chosen="$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
 }
 
-# Nothing may show a value meanwhile. kz sets _kz_tries to 0 with the last line
-# of its text; without that it was interrupted.
+# Nothing may show a value meanwhile, and no alias stand before the reserved word
+# typeset, which alone takes arrays. kz sets _kz_tries to 0 with the last line of
+# its text; without that it was interrupted.
 _kz_run() {
   \builtin \emulate -L zsh
-  \builtin \setopt no_xtrace no_verbose no_all_export
+  \builtin \setopt no_xtrace no_verbose no_all_export no_aliases
   \builtin \trap - DEBUG
   (( _kz_tries += 1 ))
   if [[ ! -x $_kz_self ]]; then
@@ -90,6 +91,7 @@ _kz_take() {
 }
 
 _kz_keep() {
+  \builtin \unset "_kz_was_$1" # of an earlier load, after which the user took it over
   [[ -n ${(tP)1} ]] && \builtin \typeset -g "_kz_was_$1=$(\builtin \typeset -p "$1")"
   _kz_take "$1"
 }
@@ -97,7 +99,7 @@ _kz_keep() {
 _kz_drop() {
   \builtin \local _kz_was=_kz_was_$1
   if _kz_take "$1" && [[ -n ${(P)_kz_was} ]]; then
-    \builtin \eval "\\builtin ${(P)_kz_was}"
+    \builtin \eval "${(P)_kz_was}"
     \builtin \unset "$_kz_was"
   fi
 }
@@ -108,7 +110,7 @@ _kz_off() {
   _kz_run --off
   precmd_functions=(${precmd_functions:#_kz_hook})
   chpwd_functions=(${chpwd_functions:#_kz_hook})
-  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries ${(k)parameters[(I)_kz_was_*]}
   \builtin \unfunction _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 }
 
