@@ -103,10 +103,13 @@ _kz_keep() {
   _kz_take "$1"
 }
 
+# Attributes first and then an assignment, because no array can follow \builtin.
 _kz_drop() {
-  \builtin local _kz_was=_kz_was_$1
+  \builtin local _kz_was=_kz_was_$1 _kz_text
   if _kz_take "$1" && [[ -n ${!_kz_was-} ]]; then
-    \builtin eval "${!_kz_was/#declare/\\builtin declare -g}"
+    _kz_text=${!_kz_was#declare }
+    if [[ $_kz_text != --*=* ]]; then \builtin declare -g "${_kz_text%% *}" "$1"; fi
+    if [[ $_kz_text == *=* ]]; then \builtin eval "${_kz_text#* }"; fi
     \builtin unset -v "$_kz_was"
   fi
 }

@@ -127,6 +127,7 @@ function _kz_put
     set -e -g $_kz_was; or return 1
     set -e -g $argv[2]
     test $_kz_kept[1] = universal; or set $argv[1] $argv[2] $_kz_kept[2..]
+    return 0
 end
 
 # Unloads, and takes the hook out of this shell.
