@@ -39,7 +39,7 @@ check: test lint fuzz ## what CI runs: test, lint, fuzz
 lint: lint-go lint-shell ## formatting, vet, staticcheck, shell linters
 
 lint-go:
-	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { gofmt -d .; exit 1; }
+	@names=$$(gofmt -l .) && test -z "$$names" || { printf 'not as gofmt has it:\n%s\n' "$$names"; exit 1; }
 	go vet ./...
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./...
 	go run $(STATICCHECK) ./...
@@ -54,7 +54,7 @@ lint-shell:
 	fish_indent --check $(HOOKS).fish
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
-	tools/fuzz $(FUZZTIME)
+	KZ_NEED_SHELLS=1 tools/fuzz $(FUZZTIME)
 
 vuln: ## ask the vulnerability database (needs the network)
 	go run $(GOVULNCHECK) ./...

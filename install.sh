@@ -61,28 +61,28 @@ arguments() {
   dir=${KZ_INSTALL_DIR-}
   while [ $# -gt 0 ]; do
     case $1 in
-    --dir)
-      [ $# -ge 2 ] || die 2 '--dir: it takes a directory'
-      dir=$2
-      shift
-      ;;
-    --dir=*) dir=${1#--dir=} ;;
-    --help | -h)
-      usage
-      exit 0
-      ;;
-    *) die 2 "unknown argument \"$1\": see install.sh --help" ;;
+      --dir)
+        [ $# -ge 2 ] || die 2 '--dir: it takes a directory'
+        dir=$2
+        shift
+        ;;
+      --dir=*) dir=${1#--dir=} ;;
+      --help | -h)
+        usage
+        exit 0
+        ;;
+      *) die 2 "unknown argument \"$1\": see install.sh --help" ;;
     esac
     shift
   done
   [ -n "$dir" ] || dir=\~/.local/bin
   case $dir in
-  /*) ;;
-  \~/*) # --dir= and make leave a tilde as it is
-    [ -n "${HOME-}" ] || die 1 'HOME is not set: use --dir'
-    dir=$HOME/${dir#\~/}
-    ;;
-  *) dir=$PWD/$dir ;;
+    /*) ;;
+    \~/*) # --dir= and make leave a tilde as it is
+      [ -n "${HOME-}" ] || die 1 'HOME is not set: use --dir'
+      dir=$HOME/${dir#\~/}
+      ;;
+    *) dir=$PWD/$dir ;;
   esac
 }
 
@@ -90,8 +90,8 @@ arguments() {
 find_source() {
   [ -f "$0" ] || die 1 'run it as a file, for what it installs lies beside it'
   case $0 in
-  */*) here=${0%/*}/ ;;
-  *) here=. ;;
+    */*) here=${0%/*}/ ;;
+    *) here=. ;;
   esac
   here=$(cd "$here" && pwd -P)
 
@@ -109,8 +109,8 @@ platform() {
   os=$(uname -s | tr '[:upper:]' '[:lower:]')
   arch=$(uname -m)
   case $arch in
-  x86_64) arch=amd64 ;;
-  aarch64) arch=arm64 ;;
+    x86_64) arch=amd64 ;;
+    aarch64) arch=arm64 ;;
   esac
 }
 
@@ -151,7 +151,7 @@ unpack() {
   digest=${digest%% *}
   [ "$digest" = "$want" ] || die 10 "$name: its SHA-256 is $digest, and ${sums##*/} says $want"
 
-  names=$(tar -tzf - <"$work/archive" 2>/dev/null) || die 10 "$name: not a .tar.gz"
+  names=$(tar -tzf "$work/archive" 2>/dev/null) || die 10 "$name: not a .tar.gz"
   ! printf '%s\n' "$names" | grep -Eq '^/|(^|/)\.\.(/|$)' ||
     die 10 "$name: holds a path that leads out of it"
   take kz || die 10 "$name: holds no program kz"
@@ -178,15 +178,15 @@ want_digest() {
   want=
   while read -r digest file || [ -n "$digest" ]; do
     case $nameless,${file#\*} in # an asterisk before a name says "binary"
-    *,"$name" | yes,) ;;
-    *) continue ;;
+      *,"$name" | yes,) ;;
+      *) continue ;;
     esac
     [ -z "$want" ] || die 10 "${sums##*/}: has $name twice"
     want=$digest
   done <"$sums"
   [ -n "$want" ] || die 10 "$name: cannot be checked: ${sums##*/} does not name it"
   case $want in
-  *[!0-9a-f]*) want= ;;
+    *[!0-9a-f]*) want= ;;
   esac
   [ ${#want} -eq 64 ] || die 10 "${sums##*/}: what it has for $name is no SHA-256"
 }
@@ -195,7 +195,7 @@ want_digest() {
 # whatever it links to, no path of its choosing is written.
 take() { # take PROGRAM
   member=$(printf '%s\n' "$names" | grep -xE "(\./)?$1") || return 1
-  tar -xzOf - "$member" <"$work/archive" >"$work/$1" 2>/dev/null || return 1
+  tar -xzOf "$work/archive" "$member" >"$work/$1" 2>/dev/null || return 1
   [ -s "$work/$1" ] || return 1
   chmod 755 "$work/$1"
 }
@@ -211,14 +211,14 @@ advise() {
   kz=kz
   on_path || kz=$dir/kz
   case ${SHELL-} in
-  */zsh) advise_shell zsh ;;
-  */bash) advise_shell bash ;;
-  */fish) advise_shell fish ;;
-  *)
-    for shell in bash zsh fish; do
-      advise_shell "$shell"
-    done
-    ;;
+    */zsh) advise_shell zsh ;;
+    */bash) advise_shell bash ;;
+    */fish) advise_shell fish ;;
+    *)
+      for shell in bash zsh fish; do
+        advise_shell "$shell"
+      done
+      ;;
   esac
 }
 
@@ -226,27 +226,27 @@ advise() {
 on_path() {
   found=$(command -v kz 2>/dev/null) || return 1
   case $found in
-  /*) ;;
-  *) return 1 ;;
+    /*) ;;
+    *) return 1 ;;
   esac
   [ "$(cd "${found%/*}/" && pwd -P)" = "$(cd "$dir" && pwd -P)" ]
 }
 
 advise_shell() { # advise_shell SHELL
   case $1 in
-  zsh) file=${ZDOTDIR:-\~}/.zshrc ;;
-  bash) file=\~/.bashrc ;;
-  fish) file=${XDG_CONFIG_HOME:-\~/.config}/fish/config.fish ;;
+    zsh) file=${ZDOTDIR:-\~}/.zshrc ;;
+    bash) file=\~/.bashrc ;;
+    fish) file=${XDG_CONFIG_HOME:-\~/.config}/fish/config.fish ;;
   esac
   case $1 in
-  fish)
-    start="$(fish_word "$kz") hook --shell fish | source"
-    path="set -gx PATH $(fish_word "$dir") \$PATH"
-    ;;
-  *)
-    start="eval \"\$($(sh_word "$kz") hook --shell $1)\""
-    path="export PATH=$(sh_word "$dir"):\"\$PATH\""
-    ;;
+    fish)
+      start="$(fish_word "$kz") hook --shell fish | source"
+      path="set -gx PATH $(fish_word "$dir") \$PATH"
+      ;;
+    *)
+      start="eval \"\$($(sh_word "$kz") hook --shell $1)\""
+      path="export PATH=$(sh_word "$dir"):\"\$PATH\""
+      ;;
   esac
   printf '\nadd to the end of %s:\n\n    %s\n' "$file" "$start"
   [ "$kz" = kz ] || printf '\nand before it, so that the word kz starts this kz:\n\n    %s\n' "$path"
@@ -255,7 +255,7 @@ advise_shell() { # advise_shell SHELL
 # plain tells whether a word needs no quotes in any shell.
 plain() {
   case $1 in
-  *[!A-Za-z0-9/._+,@%-]*) return 1 ;;
+    *[!A-Za-z0-9/._+,@%-]*) return 1 ;;
   esac
 }
 
