@@ -1,0 +1,7 @@
+//go:build !linux
+
+package keyringtest
+
+import "syscall"
+
+func dieWithUs(*syscall.SysProcAttr) {}
