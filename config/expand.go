@@ -15,35 +15,22 @@ import (
 // substitution and every other expansion of the shell are errors, which never
 // quote the text.
 func Expand(text string, lookup func(name string) (string, bool)) (string, error) {
-	if !strings.ContainsAny(text, "$`") {
-		return text, nil
-	}
-	word, err := parseText(text)
-	if err != nil {
-		return "", err
-	}
 	var b strings.Builder
-	for _, part := range word.Parts {
-		from, to := int(part.Pos().Offset()), int(part.End().Offset())
-		switch p := part.(type) {
-		case *syntax.ParamExp:
-			if p.Short {
-				b.WriteString(text[from:to])
-				continue
-			}
-			value, err := expandOne(p, lookup)
-			if err != nil {
-				return "", err
-			}
-			b.WriteString(value)
-		default: // parseText lets nothing else pass but literals
-			b.WriteString(unescape.Replace(text[from:to]))
+	for {
+		i := strings.IndexAny(text, "$`\\")
+		if i < 0 {
+			b.WriteString(text)
+			return b.String(), nil
 		}
+		b.WriteString(text[:i])
+		value, n, err := expandFirst(text[i:], lookup)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(value)
+		text = text[i+n:]
 	}
-	return b.String(), nil
 }
-
-var unescape = strings.NewReplacer("\\$", "$", "\\`", "`")
 
 // References returns the names that Expand would look up in text, in order.
 func References(text string) ([]string, error) {
@@ -55,46 +42,43 @@ func References(text string) ([]string, error) {
 	return names, err
 }
 
-// parseText reads text as a shell reads the body of a here-document, and
-// returns it only if it consists of literals and plain parameters.
-func parseText(text string) (*syntax.Word, error) {
-	word, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Document(strings.NewReader(text))
-	if err != nil || word == nil || int(word.End().Offset()) != len(text) {
-		return nil, errForm
-	}
-	for _, part := range word.Parts {
-		switch p := part.(type) {
-		case *syntax.Lit:
-		case *syntax.CmdSubst:
-			return nil, errCommand
-		case *syntax.ParamExp:
-			source := text[p.Pos().Offset():p.End().Offset()]
-			if !p.Short && (p.Param == nil || source != "${"+p.Param.Value+"}" || !ValidName(p.Param.Value)) {
-				return nil, errForm
-			}
-		default:
-			return nil, errForm
-		}
-	}
-	return word, nil
-}
-
 var (
 	errForm    = errors.New("only ${NAME} is expanded; write \\$ for a dollar sign that stands for itself")
 	errCommand = errors.New("command substitution is not allowed; write \\$ or \\` for the character itself")
 )
 
-func expandOne(p *syntax.ParamExp, lookup func(string) (string, bool)) (string, error) {
-	value, ok := lookup(p.Param.Value)
-	if !ok {
-		return "", fmt.Errorf("${%s} is not set", p.Param.Value)
-	}
-	env := expand.FuncEnviron(func(name string) string {
-		if name == p.Param.Value {
-			return value
+// expandFirst returns what the first n bytes of text stand for, of which the
+// very first is $, ` or a backslash. What the library's parser takes for a text
+// loses carriage returns and joined lines, so the text is taken apart here.
+func expandFirst(text string, lookup func(string) (string, bool)) (value string, n int, err error) {
+	switch {
+	case strings.HasPrefix(text, `\$`), strings.HasPrefix(text, "\\`"):
+		return text[1:2], 2, nil
+	case strings.HasPrefix(text, `\\`), strings.HasPrefix(text, "$$"): // the second one begins nothing
+		return text[:2], 2, nil
+	case strings.HasPrefix(text, "${"):
+		name, _, closed := strings.Cut(text[2:], "}")
+		if !closed || !ValidName(name) {
+			return "", 0, errForm
 		}
-		return ""
-	})
-	// No CmdSubst in the Config: the library itself refuses to run anything.
-	return expand.Document(&expand.Config{Env: env}, &syntax.Word{Parts: []syntax.WordPart{p}})
+		value, err = parameter(name, lookup)
+		return value, len("${}") + len(name), err
+	case strings.HasPrefix(text, "$(("), strings.HasPrefix(text, "$["):
+		return "", 0, errForm
+	case strings.HasPrefix(text, "$("), text[0] == '`':
+		return "", 0, errCommand
+	}
+	return text[:1], 1, nil
+}
+
+func parameter(name string, lookup func(string) (string, bool)) (string, error) {
+	value, ok := lookup(name)
+	if !ok {
+		return "", fmt.Errorf("${%s} is not set", name)
+	}
+	// Under a name of ours, for the library has ideas of its own about LINENO.
+	// No CmdSubst in the Config: it refuses to run anything.
+	env := expand.FuncEnviron(func(string) string { return value })
+	word := &syntax.Word{Parts: []syntax.WordPart{&syntax.ParamExp{Param: &syntax.Lit{Value: "VALUE"}}}}
+	return expand.Document(&expand.Config{Env: env}, word)
 }

@@ -48,6 +48,16 @@ func lineEnd(data []byte) int {
 	return len(data)
 }
 
+// quotes returns how many of the first two bytes are quotes that a string of
+// several lines may have before the three that end it.
+func quotes(data []byte, quote byte) int {
+	n := 0
+	for n < min(2, len(data)) && data[n] == quote {
+		n++
+	}
+	return n
+}
+
 // stringEnd returns the length of the TOML string that data begins with. An
 // unfinished one ends with its line, or with data if it may have several lines.
 func stringEnd(data []byte) int {
@@ -58,7 +68,7 @@ func stringEnd(data []byte) int {
 			case data[i] == '\\' && quote == '"':
 				i++
 			case bytes.HasPrefix(data[i:], triple):
-				return i + 3
+				return i + 3 + quotes(data[i+3:], quote)
 			}
 		}
 		return len(data)

@@ -92,12 +92,13 @@ func Merge(user User, layers []*Layer, environment string) (Plan, error) {
 		}
 	}
 	plan := Plan{Environment: environment, Sections: Sections(layers), Providers: providers}
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
+	for i, name := range slices.Sorted(maps.Keys(entries)) {
+		if i == MaxEntries {
+			errs = append(errs, errorAt(entries[name].Pos, "", "more than %d variables", MaxEntries))
+			break
+		}
 		plan.Entries = append(plan.Entries, entries[name])
 		errs = append(errs, checkEntry(user, providers, entries[name]))
-	}
-	if len(entries) > MaxEntries {
-		errs = append(errs, errorAt(Position{Path: layers[len(layers)-1].Path}, "", "more than %d variables", MaxEntries))
 	}
 	errs = append(errs, plan.checkCycles())
 	return plan, errors.Join(errs...)

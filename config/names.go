@@ -3,6 +3,7 @@ package config
 import (
 	_ "embed"
 	"strings"
+	"sync"
 )
 
 // ValidName reports whether name can be a variable: a letter or underscore,
@@ -41,17 +42,26 @@ var dangerousTable string
 // programs read these names in any.
 func Dangerous(name string) string {
 	upper := strings.ToUpper(name)
-	for line := range strings.Lines(dangerousTable) {
-		pattern := strings.TrimSpace(line)
-		if pattern == "" || pattern[0] == '#' {
-			continue
-		}
-		if matches(upper, strings.ToUpper(pattern)) {
-			return pattern
+	for _, p := range dangerousPatterns() {
+		if matches(upper, p.upper) {
+			return p.line
 		}
 	}
 	return ""
 }
+
+type dangerousPattern struct{ line, upper string }
+
+var dangerousPatterns = sync.OnceValue(func() []dangerousPattern {
+	var list []dangerousPattern
+	for line := range strings.Lines(dangerousTable) {
+		line = strings.TrimSpace(line)
+		if line != "" && line[0] != '#' {
+			list = append(list, dangerousPattern{line, strings.ToUpper(line)})
+		}
+	}
+	return list
+})
 
 // matches compares with a pattern in which each * stands for any letters.
 func matches(name, pattern string) bool {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -39,6 +40,7 @@ func syntaxError(path string, err error) error {
 		line, _ = decode.Position()
 	}
 	msg := strings.TrimPrefix(err.Error(), "toml: ")
+	msg, _, _ = strings.Cut(msg, ": strconv.") // which would quote the value
 	return errorAt(Position{path, line}, strings.Join(keyOf(decode), "."), "not TOML: %s", printable.Text(msg))
 }
 
@@ -105,8 +107,14 @@ func lineEnds(data []byte) []int {
 	return ends
 }
 
+// at returns where key stands, or else the table in which it is missing.
 func (d *document) at(key ...string) Position {
-	return Position{d.path, d.lines[strings.Join(key, "\x00")]}
+	for n := len(key); n > 0; n-- {
+		if line := d.lines[strings.Join(key[:n], "\x00")]; line > 0 {
+			return Position{d.path, line}
+		}
+	}
+	return Position{Path: d.path}
 }
 
 // sub returns the table that key leads to, nil if there is none, or an error if
@@ -133,12 +141,9 @@ func (d *document) unknown(known []string, key ...string) error {
 }
 
 // names returns the keys of a table in the order of their lines.
-func (d *document) names(table map[string]any, prefix ...string) []string {
+func (d *document) names(table map[string]any, path ...string) []string {
+	prefix := strings.Join(append(slices.Clone(path), ""), "\x00")
 	return slices.SortedFunc(maps.Keys(table), func(a, b string) int {
-		la, lb := d.at(append(slices.Clone(prefix), a)...).Line, d.at(append(slices.Clone(prefix), b)...).Line
-		if la != lb {
-			return la - lb
-		}
-		return strings.Compare(a, b)
+		return cmp.Or(d.lines[prefix+a]-d.lines[prefix+b], strings.Compare(a, b))
 	})
 }

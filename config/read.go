@@ -8,6 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/getkeyzero/kz/internal/printable"
 )
 
 // A File is a configuration as it was read, once.
@@ -96,7 +100,7 @@ func checkFile(f *os.File, path string, single bool) error {
 	case !trustedOwner(st.Uid):
 		return &UnsafeError{Path: path, Msg: fmt.Sprintf("belongs to another user (uid %d)", st.Uid)}
 	case othersWrite(info.Mode(), st.Gid):
-		return &UnsafeError{path, "other users can write it", "chmod go-w " + path}
+		return &UnsafeError{path, "other users can write it", closing(path)}
 	case single && st.Nlink != 1:
 		return &UnsafeError{Path: path, Msg: fmt.Sprintf("has %d names (hard links)", st.Nlink)}
 	}
@@ -117,7 +121,7 @@ func checkAncestors(dir string) (shared bool, err error) {
 		case !trustedOwner(st.Uid):
 			return false, &UnsafeError{Path: d, Msg: fmt.Sprintf("this directory belongs to another user (uid %d)", st.Uid)}
 		case open && info.Mode()&fs.ModeSticky == 0:
-			return false, &UnsafeError{d, "other users can write this directory", "chmod go-w " + d}
+			return false, &UnsafeError{d, "other users can write this directory", closing(d)}
 		case open && d == dir:
 			shared = true
 		}
@@ -135,6 +139,16 @@ func trustedOwner(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid()
 func othersWrite(mode fs.FileMode, gid uint32) bool {
 	own := int(gid) == os.Geteuid() && int(gid) == os.Getegid()
 	return mode.Perm()&0o002 != 0 || mode.Perm()&0o020 != 0 && !own
+}
+
+// closing returns the command that takes the right to write from others, or ""
+// if path cannot be shown on a terminal as it is.
+func closing(path string) string {
+	word, err := syntax.Quote(path, syntax.LangPOSIX)
+	if err != nil || printable.Text(word) != word {
+		return ""
+	}
+	return "chmod go-w " + word
 }
 
 func causeOf(err error) error {

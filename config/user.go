@@ -62,8 +62,8 @@ func (u *User) deadline(d *document) error {
 func (u *User) prefixes(d *document, home string) error {
 	list, err := d.texts("trust", "prefixes")
 	for i, p := range list {
-		if rest, ok := strings.CutPrefix(p, "~/"); ok || p == "~" {
-			p = filepath.Join(home, strings.TrimPrefix(rest, "~"))
+		if p == "~" || strings.HasPrefix(p, "~/") {
+			p = filepath.Join(home, "."+p[1:]) // relative, and so refused, without a home
 		}
 		if !filepath.IsAbs(p) {
 			return errorAt(d.at("trust", "prefixes"), "trust.prefixes", "%q is not an absolute path", p)
@@ -151,6 +151,8 @@ func (d *document) provider(s scope, table map[string]any, name string) (Provide
 		o.fail("type", "is missing")
 	case !slices.Contains(Types, p.Type):
 		o.err = d.unknownType(p)
+	case s == inProject && p.Type != name && slices.Contains(Types, name):
+		o.fail("type", "must be %q, which is what the name says", name)
 	case p.Type == "command" && s == inProject:
 		o.fail("type", "only the user's own configuration may have a provider that runs a command")
 	case (p.Type == "command") != (len(p.Command) > 0):

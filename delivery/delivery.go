@@ -41,8 +41,14 @@ func namespace() string {
 
 // Write delivers secret under the name of the variable, for the project that
 // place stands for, and returns the path of the file, whose mode is 0600.
-// Delivered again the file is replaced and keeps its path.
+// Delivered again the file is replaced and keeps its path. Neither place nor
+// variable may be more than a name.
 func (o Owner) Write(place, variable string, secret resolve.Secret) (string, error) {
+	for _, name := range []string{place, variable} {
+		if !filepath.IsLocal(name) || filepath.Base(name) != name || name == "." {
+			return "", fmt.Errorf("%q cannot be the name of a delivered file", name)
+		}
+	}
 	dir := filepath.Join(o.dir, place)
 	if err := atomicfile.MkdirPrivate(dir); err != nil {
 		return "", err
@@ -55,7 +61,7 @@ func (o Owner) Write(place, variable string, secret resolve.Secret) (string, err
 // empty. A path that is not the owner's, as one that a shell inherited from the
 // shell around it, is left alone.
 func (o Owner) Remove(path string) {
-	if rel, err := filepath.Rel(o.dir, path); err != nil || !filepath.IsLocal(rel) {
+	if rel, err := filepath.Rel(o.dir, path); err != nil || !filepath.IsLocal(rel) || rel == "." {
 		return
 	}
 	_ = os.Remove(path)

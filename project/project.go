@@ -102,8 +102,8 @@ func (o Opener) gather(p *Project, path string, check bool, level int) ([]*confi
 }
 
 func (o Opener) inherit(p *Project, main config.File, check bool, level int) ([]*config.Layer, error) {
-	path, ok := config.Find(filepath.Dir(filepath.Dir(main.Path)), o.Home)
-	if !ok || filepath.Dir(main.Path) == o.Home || level >= config.MaxLevels {
+	path, ok := config.FindAbove(filepath.Dir(main.Path), o.Home)
+	if !ok || level >= config.MaxLevels {
 		return nil, &config.Error{Pos: config.Position{Path: main.Path}, Key: "inherit", Msg: "there is no " + config.Name + " further up"}
 	}
 	return o.gather(p, path, check, level+1)

@@ -43,8 +43,8 @@ func (p *Project) Values(ctx context.Context, providers map[string]resolve.Provi
 			continue
 		}
 		r := c.value(e.Name)
-		total += len(r.Secret.Reveal())
-		if r.Err == nil && total > maxTotal {
+		size := len(r.Secret.Reveal())
+		if r.Err == nil && total+size > maxTotal {
 			r.Err = resolve.Errorf(resolve.Malformed, "with this one all values have more than %d KiB", maxTotal>>10)
 		}
 		if r.Err != nil {
@@ -52,6 +52,7 @@ func (p *Project) Values(ctx context.Context, providers map[string]resolve.Provi
 			continue
 		}
 		values[e.Name] = r.Secret
+		total += size
 	}
 	return values, failures
 }
@@ -115,7 +116,15 @@ func (c *composer) value(name string) resolve.Result {
 	if r, ok := c.done[name]; ok {
 		return r
 	}
-	text, err := config.Expand(c.entries[name].Text, func(other string) (string, bool) { return c.lookup(name, other) })
+	size := 0
+	text, err := config.Expand(c.entries[name].Text, func(other string) (string, bool) {
+		if size > resolve.MaxValue { // what is there already is refused below
+			return "", true
+		}
+		value, ok := c.lookup(name, other)
+		size += len(value)
+		return value, ok
+	})
 	r := resolve.Result{Secret: resolve.NewSecret(text), Err: err}
 	if err == nil {
 		r.Err = resolve.CheckValue(r.Secret)

@@ -140,7 +140,10 @@ func finish(r Result, field string) Result {
 		}
 		r.Secret = NewSecret(text)
 	}
-	return Result{Secret: r.Secret, Err: CheckValue(r.Secret)}
+	if err := CheckValue(r.Secret); err != nil {
+		return Result{Err: err}
+	}
+	return Result{Secret: r.Secret}
 }
 
 // CheckValue returns an error of class Malformed if an environment variable

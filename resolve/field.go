@@ -13,7 +13,7 @@ func pick(text, field string) (string, error) {
 	var value any
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
-	if err := dec.Decode(&value); err != nil || dec.More() {
+	if err := dec.Decode(&value); err != nil || !json.Valid([]byte(text)) { // Decode leaves what follows
 		return "", Errorf(Malformed, "field %q: the value is not JSON", field)
 	}
 	for _, key := range steps(field) {
@@ -29,11 +29,13 @@ func pick(text, field string) (string, error) {
 	case nil:
 		return "", Errorf(NotFound, "field %q: is null", field)
 	}
-	out, err := json.Marshal(value)
-	if err != nil {
+	var out strings.Builder
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
 		return "", Errorf(Malformed, "field %q: cannot be written", field)
 	}
-	return string(out), nil
+	return strings.TrimSuffix(out.String(), "\n"), nil
 }
 
 func steps(field string) []string {

@@ -1,9 +1,6 @@
 package resolve
 
-import (
-	"fmt"
-	"log/slog"
-)
+import "fmt"
 
 // A Secret is a value that no format verb, no log and no encoder prints.
 // Reveal is the one way to the text, and so the one word to look for in review.
@@ -30,10 +27,8 @@ const redacted = "[secret]"
 // Format implements [fmt.Formatter], for every verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, redacted) }
 
-// LogValue implements [slog.LogValuer].
-func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText implements [encoding.TextMarshaler], which JSON and TOML honour.
+// MarshalText implements [encoding.TextMarshaler], which JSON, TOML and the
+// handlers of slog honour. Importing slog for its own interface would cost every prompt.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // GobEncode refuses: gob would otherwise look for exported fields and say so less clearly.

@@ -9,15 +9,17 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// A Key is a symmetric key. It does not print.
+// A Key is a symmetric key. It does not print. Only those that the functions of
+// this package return without an error are keys.
 type Key struct {
-	bytes [chacha20poly1305.KeySize]byte
+	// A pointer, because fmt walks into unexported fields without calling their
+	// methods; of a pointer that it meets on the way it prints the address. Not
+	// to an array: that it prints when the verb does not fit (go1.26).
+	text *string
 }
 
 // KeySize is the length of a key in bytes.
@@ -36,20 +38,20 @@ var ErrOpen = errors.New("not sealed by this key for this use")
 
 // NewKey returns a random key.
 func NewKey() Key {
-	var k Key
-	_, _ = rand.Read(k.bytes[:]) // never fails: the program ends if the system has no randomness
-	return k
+	data := make([]byte, KeySize)
+	_, _ = rand.Read(data) // never fails: the program ends if the system has no randomness
+	return Key{new(string(data))}
 }
 
 // KeyFrom returns the key with these bytes.
 func KeyFrom(data []byte) (Key, error) {
-	var k Key
 	if len(data) != KeySize {
-		return k, fmt.Errorf("a key has %d bytes, not %d", KeySize, len(data))
+		return Key{}, fmt.Errorf("a key has %d bytes, not %d", KeySize, len(data))
 	}
-	copy(k.bytes[:], data)
-	return k, nil
+	return Key{new(string(data))}, nil
 }
+
+func (k Key) bytes() []byte { return []byte(*k.text) }
 
 // Format implements [fmt.Formatter], for every verb.
 func (Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "[key]") }
@@ -57,7 +59,7 @@ func (Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "[key]") }
 // Seal encrypts and authenticates text. purpose and place are authenticated:
 // Open wants the same ones.
 func (k Key) Seal(purpose, place string, text []byte) []byte {
-	aead, err := chacha20poly1305.NewX(k.bytes[:])
+	aead, err := chacha20poly1305.NewX(k.bytes())
 	if err != nil {
 		panic(err) // only for a key of a wrong length, which a Key cannot have
 	}
@@ -69,7 +71,7 @@ func (k Key) Seal(purpose, place string, text []byte) []byte {
 
 // Open returns the text that was sealed, or ErrOpen.
 func (k Key) Open(purpose, place string, sealed []byte) ([]byte, error) {
-	aead, err := chacha20poly1305.NewX(k.bytes[:])
+	aead, err := chacha20poly1305.NewX(k.bytes())
 	if err != nil {
 		panic(err)
 	}
@@ -87,7 +89,7 @@ func (k Key) Open(purpose, place string, sealed []byte) ([]byte, error) {
 // Sum returns a digest of the parts that only a holder of the key can compute,
 // so that equal texts can be told without keeping them.
 func (k Key) Sum(purpose string, parts ...string) []byte {
-	mac := hmac.New(sha256.New, k.bytes[:])
+	mac := hmac.New(sha256.New, k.bytes())
 	for _, p := range append([]string{purpose}, parts...) {
 		fmt.Fprintf(mac, "%d:", len(p))
 		_, _ = mac.Write([]byte(p))
@@ -96,5 +98,5 @@ func (k Key) Sum(purpose string, parts ...string) []byte {
 }
 
 func associated(purpose, place string) []byte {
-	return []byte(strings.Join([]string{"kz", strconv.Itoa(version), purpose, place}, "\x00"))
+	return fmt.Appendf(nil, "kz %d %d:%s%d:%s", version, len(purpose), purpose, len(place), place)
 }

@@ -10,6 +10,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/getkeyzero/kz/environ"
 	"github.com/getkeyzero/kz/seal"
@@ -48,6 +50,9 @@ const (
 	maxText = 96 << 10
 )
 
+// encoding is strict, so that a state has one text.
+var encoding = base64.RawURLEncoding.Strict()
+
 // ErrForged is what Decode returns for a text that Encode did not make.
 var ErrForged = errors.New("not a state of this user's kz")
 
@@ -70,11 +75,11 @@ func sum(key seal.Key, name, value string) []byte {
 
 // Encode returns s as a text without spaces.
 func Encode(key seal.Key, s State) (string, error) {
-	plain, err := json.Marshal(s)
+	plain, err := json.Marshal(s.mapTexts(toRunes))
 	if err != nil {
 		return "", err
 	}
-	text := base64.RawURLEncoding.EncodeToString(key.Seal(purpose, place, plain))
+	text := encoding.EncodeToString(key.Seal(purpose, place, plain))
 	if len(text) > maxText {
 		return "", ErrTooLarge
 	}
@@ -84,10 +89,10 @@ func Encode(key seal.Key, s State) (string, error) {
 // Decode returns what Encode encoded, or ErrForged. It takes little time and
 // memory, whatever text is.
 func Decode(key seal.Key, text string) (State, error) {
-	if len(text) > maxText {
+	if len(text) > maxText || strings.ContainsAny(text, "\r\n") { // which base64 passes over
 		return State{}, ErrForged
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	sealed, err := encoding.DecodeString(text)
 	if err != nil {
 		return State{}, ErrForged
 	}
@@ -99,7 +104,42 @@ func Decode(key seal.Key, text string) (State, error) {
 	if err := json.Unmarshal(plain, &s); err != nil {
 		return State{}, ErrForged
 	}
-	return s, nil
+	return s.mapTexts(toBytes), nil
+}
+
+// mapTexts returns s with f applied to the texts that the system made, of which
+// each can hold any bytes.
+func (s State) mapTexts(f func(string) string) State {
+	s.Config = f(s.Config)
+	s.Vars = slices.Clone(s.Vars)
+	for i := range s.Vars {
+		v := &s.Vars[i]
+		v.File = f(v.File)
+		if v.Before != nil {
+			before := f(*v.Before)
+			v.Before = &before
+		}
+	}
+	return s
+}
+
+// toRunes returns s with the rune of its number for each byte, because JSON
+// replaces bytes that are no UTF-8.
+func toRunes(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		b.WriteRune(rune(s[i]))
+	}
+	return b.String()
+}
+
+// toBytes undoes toRunes.
+func toBytes(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		b.WriteByte(byte(r))
+	}
+	return b.String()
 }
 
 // Outer returns env without what is loaded: each variable that still holds the

@@ -4,15 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
-func readRecord(file string) (*Record, error) {
-	data, err := os.ReadFile(file)
+// readRecord returns the record in file, or an error if anything about it is
+// not as this version of kz leaves it: what cannot be understood must neither
+// allow nor lift a denial.
+func (s Store) readRecord(file string) (*Record, error) {
+	data, err := readOwn(file)
 	if err != nil {
 		return nil, err
 	}
@@ -20,10 +25,36 @@ func readRecord(file string) (*Record, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, fmt.Errorf("%s: not a record of consent", file)
 	}
-	if r.Schema != schema {
+	if r.Bytes != nil {
+		r.Path = string(r.Bytes)
+	}
+	switch {
+	case r.Schema != schema:
 		return nil, fmt.Errorf("%s: written by another version of kz", file)
+	case r.Decision != Allowed && r.Decision != Denied:
+		return nil, fmt.Errorf("%s: not a record of consent", file)
+	case s.RecordPath(r.Path) != file:
+		return nil, fmt.Errorf("%s: is about another configuration", file)
 	}
 	return &r, nil
+}
+
+// readOwn reads a file that nobody but the user or root can have written.
+func readOwn(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 || owner != 0 && int(owner) != os.Geteuid() {
+		return nil, fmt.Errorf("%s: other users may have written it; remove it", path)
+	}
+	return io.ReadAll(f)
 }
 
 // List returns all records, sorted by path. Files that are no records are left
@@ -38,7 +69,7 @@ func (s Store) List() (records []Record, err error) {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		r, err := readRecord(filepath.Join(s.Dir, e.Name()))
+		r, err := s.readRecord(filepath.Join(s.Dir, e.Name()))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -56,7 +87,7 @@ func (s Store) Prune() ([]Record, error) {
 	errs := []error{err}
 	var gone []Record
 	for _, r := range records {
-		if _, err := os.Lstat(r.Path); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(r.Path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 			continue
 		}
 		if err := os.Remove(s.RecordPath(r.Path)); err != nil {

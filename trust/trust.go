@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/getkeyzero/kz/internal/atomicfile"
 	"github.com/getkeyzero/kz/internal/printable"
@@ -50,7 +51,8 @@ const (
 // A Record is one decision, as it is kept.
 type Record struct {
 	Schema   int       `json:"schema"`
-	Path     string    `json:"path"` // of the project file
+	Path     string    `json:"path"`            // of the project file
+	Bytes    []byte    `json:"bytes,omitempty"` // Path if that is not UTF-8, which JSON cannot hold
 	Decision Decision  `json:"decision"`
 	Time     time.Time `json:"time"`
 	Shared   bool      `json:"shared,omitempty"` // the directory may be one that everybody can write
@@ -112,16 +114,11 @@ func (s Store) RecordPath(path string) string {
 
 // Lookup returns the record about the configuration at path, or nil if there is none.
 func (s Store) Lookup(path string) (*Record, error) {
-	r, err := readRecord(s.RecordPath(path))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	r, err := s.readRecord(s.RecordPath(path))
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	case err != nil:
-		return nil, err
-	case r.Path != path:
-		return nil, fmt.Errorf("%s: is about another configuration", s.RecordPath(path))
 	}
-	return r, nil
+	return r, err
 }
 
 // A Consent is a decision that covers at least a project file and its local file.
@@ -191,6 +188,9 @@ func (s Store) Deny(path string) error { return s.write(Record{Decision: Denied,
 
 func (s Store) write(r Record) error {
 	r.Schema, r.Time = schema, time.Now().UTC().Truncate(time.Second)
+	if !utf8.ValidString(r.Path) {
+		r.Bytes = []byte(r.Path)
+	}
 	data, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err

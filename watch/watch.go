@@ -20,15 +20,18 @@ type File struct {
 	Path    string
 	Missing bool
 	ModTime time.Time
+	noted   time.Time // when that was so
 }
 
-// Note looks at the file at path without opening it.
+// Note looks at the file at path without opening it. Of a symbolic link it is
+// the time of what the link leads to that counts, as for the shells.
 func Note(path string) File {
-	info, err := os.Lstat(path)
+	now := time.Now()
+	info, err := os.Stat(path)
 	if err != nil {
-		return File{Path: path, Missing: true}
+		return File{Path: path, Missing: true, noted: now}
 	}
-	return File{Path: path, ModTime: info.ModTime()}
+	return File{Path: path, ModTime: info.ModTime(), noted: now}
 }
 
 // Times advance in steps. Within one step of its last change a file could
@@ -68,7 +71,12 @@ func removeOthers(home string) {
 	}
 }
 
+// young takes the earlier time, that of Note: what was edited in the step of an
+// earlier edit, but after Note, does not show however long the caller waited.
 func (f File) young(now time.Time) bool {
+	if !f.noted.IsZero() && f.noted.Before(now) {
+		now = f.noted
+	}
 	step := fineStep
 	if f.ModTime.Nanosecond() == 0 {
 		step = coarseStep

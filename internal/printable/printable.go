@@ -41,8 +41,11 @@ func clean(s string) bool {
 	return true
 }
 
-// shown reports whether r takes a place of its own on the screen. Formatting
-// characters (bidi overrides, zero-width joiners) are not printable to unicode.
-func shown(r rune) bool { return unicode.IsPrint(r) && r != utf8.RuneError }
+// shown reports whether r shows on the screen. Formatting characters (bidi
+// overrides, zero-width joiners) are not printable to unicode; fillers and
+// variation selectors are, as letters and marks that nobody sees.
+func shown(r rune) bool {
+	return unicode.IsPrint(r) && r != utf8.RuneError && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
 
 func hex(b byte) string { return string("0123456789abcdef"[b]) }

@@ -1,0 +1,69 @@
+package roottest
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// As runs f as the user with the number uid, in the group of the same number
+// and no other. f stays on its goroutine.
+func As(t *testing.T, uid int, f func()) {
+	t.Helper()
+	onThread(t, f, func() error {
+		id := uintptr(uid)
+		for _, call := range [][4]uintptr{
+			{syscall.SYS_SETGROUPS, 0, 0, 0},
+			{syscall.SYS_SETRESGID, id, id, id},
+			{syscall.SYS_SETRESUID, id, id, id},
+		} {
+			// Not those of package syscall, which change all threads.
+			if _, _, errno := syscall.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
+				return errno
+			}
+		}
+		return nil
+	})
+}
+
+// Tmpfs runs f with an empty file system of that size ("16k") on dir, which
+// must exist. Only f sees it. f stays on its goroutine.
+func Tmpfs(t *testing.T, dir, size string, f func()) {
+	t.Helper()
+	onThread(t, f, func() error {
+		if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
+			return err
+		}
+		if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		return syscall.Mount("none", dir, "tmpfs", 0, "mode=0755,size="+size)
+	})
+}
+
+// onThread runs prepare and f on a thread that is not used again.
+func onThread(t *testing.T, f func(), prepare func() error) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	returned := false
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if err = prepare(); err == nil {
+			f()
+			returned = true
+		}
+	}()
+	<-done
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !returned {
+		t.FailNow() // f did so already, which ended only its goroutine
+	}
+}
