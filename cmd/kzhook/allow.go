@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,14 +24,16 @@ func newAllow(inv *invocation) *cobra.Command {
 		Example: `  kz allow                          shows the plan and asks
   kz allow --digest sha256:…        agrees to exactly these bytes, without asking`,
 		Args: args(cobra.MaximumNArgs(1)),
-		RunE: func(_ *cobra.Command, list []string) error { return inv.allow(list, digest, shared) },
+		RunE: func(cmd *cobra.Command, list []string) error {
+			return inv.allow(cmd.Context(), list, digest, shared)
+		},
 	}
 	cmd.Flags().StringVar(&digest, "digest", "", "agree only if the files have this digest (see kz status)")
 	cmd.Flags().BoolVar(&shared, "shared-dir", false, "agree although everybody can write the directory")
 	return cmd
 }
 
-func (inv *invocation) allow(list []string, digest string, shared bool) error {
+func (inv *invocation) allow(ctx context.Context, list []string, digest string, shared bool) error {
 	if mark := agentMark(inv.env); mark != "" {
 		return &refusal{fmt.Sprintf("consent is a human's to give, and %s says that an agent is asking", mark), ""}
 	}
@@ -38,11 +41,8 @@ func (inv *invocation) allow(list []string, digest string, shared bool) error {
 	if err != nil {
 		return err
 	}
-	p, user, err := inv.review(path)
+	p, user, err := inv.reviewAll(path)
 	if err != nil {
-		return err
-	}
-	if err := checkPlans(p); err != nil {
 		return err
 	}
 	store := inv.trust(user)
@@ -65,7 +65,7 @@ func (inv *invocation) allow(list []string, digest string, shared bool) error {
 	case digest == "" && !inv.terminal():
 		return &refusal{"consent needs a terminal, or the digest of what was read", program + " status"}
 	case digest == "":
-		if err := inv.ask(p, record); err != nil {
+		if err := inv.ask(ctx, p, record); err != nil {
 			return err
 		}
 	}
@@ -75,6 +75,18 @@ func (inv *invocation) allow(list []string, digest string, shared bool) error {
 		}
 	}
 	return store.Allow(files, shared)
+}
+
+// reviewAll is review with all that is wrong in any environment.
+func (inv *invocation) reviewAll(path string) (*project.Project, config.User, error) {
+	p, user, err := inv.review(path)
+	if p == nil {
+		return nil, user, err
+	}
+	if all := checkPlans(p); all != nil {
+		err = all
+	}
+	return p, user, err
 }
 
 // checkPlans returns what is wrong with the plan of any environment.
@@ -110,16 +122,25 @@ func checkInherited(store trust.Store, p *project.Project) error {
 }
 
 // ask shows the plan and returns nil if the user agrees.
-func (inv *invocation) ask(p *project.Project, record *trust.Record) error {
+func (inv *invocation) ask(ctx context.Context, p *project.Project, record *trust.Record) error {
 	fmt.Fprint(inv.stderr, planText(p, inv.earlier(p, record)))
 	fmt.Fprint(inv.stderr, "allow this? [y/N] ")
-	answer, err := bufio.NewReader(inv.stdin).ReadString('\n')
-	if err != nil {
+	answer := make(chan string, 1)
+	go func() {
+		line, err := bufio.NewReader(inv.stdin).ReadString('\n')
+		if err != nil {
+			fmt.Fprintln(inv.stderr)
+		}
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
 		fmt.Fprintln(inv.stderr)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
+		return ctx.Err()
+	case a := <-answer:
+		if a == "y" || a == "yes" {
+			return nil
+		}
 	}
 	return &refusal{"not allowed", ""}
 }

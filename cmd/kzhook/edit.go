@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/getkeyzero/kz/internal/atomicfile"
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/internal/tomledit"
+	"github.com/getkeyzero/kz/project"
 )
 
 // change replaces the contents of the configuration at path by what edit makes
@@ -33,16 +35,8 @@ func (inv *invocation) change(path string, edit func([]byte) ([]byte, error)) er
 		return err
 	}
 	held := inv.held(f.Path)
-	data, err := edit(f.Data)
-	if err != nil {
-		return err
-	}
-	if bytes.Equal(data, f.Data) {
-		return nil
-	}
-	edited := f
-	edited.Data = data
-	if _, err := config.Parse(edited); err != nil {
+	data, err := inv.edited(f, edit)
+	if err != nil || bytes.Equal(data, f.Data) {
 		return err
 	}
 	info, err := os.Lstat(f.Path)
@@ -52,24 +46,55 @@ func (inv *invocation) change(path string, edit func([]byte) ([]byte, error)) er
 	if err := atomicfile.Write(f.Path, data, info.Mode().Perm()); err != nil {
 		return err
 	}
-	if !held {
+	if held == nil {
 		return nil
 	}
-	return inv.carry(f.Path, data)
+	return inv.carry(f.Path, data, held)
 }
 
-// held reports whether the user has agreed to the configuration as it is.
-func (inv *invocation) held(path string) bool {
+// edited returns what edit makes of a configuration. What was valid before must
+// be so afterwards; of the rest it is enough that it can be read.
+func (inv *invocation) edited(f config.File, edit func([]byte) ([]byte, error)) ([]byte, error) {
+	data, err := edit(f.Data)
+	if syntax := (*tomledit.SyntaxError)(nil); errors.As(err, &syntax) {
+		return nil, &config.Error{Pos: config.Position{Path: f.Path, Line: syntax.Line}, Msg: "not TOML"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.Data = data
+	if _, err := config.Parse(f); err != nil {
+		return nil, err
+	}
+	p, user, err := inv.review(f.Path)
+	if err != nil || checkPlans(p) != nil {
+		return data, nil
+	}
+	files := slices.Clone(p.Files)
+	files[0].Data = data
+	if p, err = project.Recall(user, files); p == nil {
+		return nil, err
+	}
+	return data, checkPlans(p)
+}
+
+// held returns the files that the configuration at path consists of, if the
+// user has agreed to them as they are.
+func (inv *invocation) held(path string) []config.File {
 	user, err := inv.user()
 	if err != nil {
-		return false
+		return nil
 	}
-	_, err = inv.opener(user, nil, "").Open(path)
-	return err == nil
+	p, err := inv.opener(user, nil, "").Open(path)
+	if err != nil {
+		return nil
+	}
+	return p.Files
 }
 
-// carry records consent to the configuration at path, of which the contents must be data.
-func (inv *invocation) carry(path string, data []byte) error {
+// carry records consent to the configuration at path, of which the contents
+// must be data and whatever else it consists of as it was in held.
+func (inv *invocation) carry(path string, data []byte, held []config.File) error {
 	if mark := agentMark(inv.env); mark != "" {
 		fmt.Fprintf(inv.stderr, "%s: this edit waits for a human's consent, for %s says that an agent made it\n", program, mark)
 		return nil
@@ -78,10 +103,18 @@ func (inv *invocation) carry(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(p.Files[0].Data, data) {
-		return errors.New("the file was changed by somebody else meanwhile; read it, then run: kz allow")
+	if !bytes.Equal(p.Files[0].Data, data) || anyChanged(held, p.Files[1:]) {
+		return errors.New("the configuration was changed by somebody else meanwhile; read it, then run: kz allow")
 	}
 	return inv.trust(user).Allow(p.TrustFiles(), p.Files[0].Shared)
+}
+
+// anyChanged reports whether one of files has another content than before.
+func anyChanged(before, files []config.File) bool {
+	return slices.ContainsFunc(files, func(f config.File) bool {
+		i := slices.IndexFunc(before, func(b config.File) bool { return b.Path == f.Path })
+		return i >= 0 && (f.Missing != before[i].Missing || !bytes.Equal(f.Data, before[i].Data))
+	})
 }
 
 // lockDir keeps other kz commands from editing in dir until unlock.
@@ -132,16 +165,28 @@ func newAdd(inv *invocation) *cobra.Command {
 				return usageError("add: " + err.Error())
 			}
 			err = inv.change(path, func(data []byte) ([]byte, error) {
-				return tomledit.Set(data, table(environment, "secrets"), name, value)
+				return setValue(data, table(environment, "secrets"), name, value)
 			})
 			if err == nil && len(list) == 1 {
-				fmt.Fprintf(inv.stderr, "%s: hint: %s put %s\n", program, program, name)
+				fmt.Fprintf(inv.stderr, "%s: added %s as %s; %s put %s stores its value\n", program, name, uri, program, name)
 			}
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&environment, "env", "", "the environment that it is for")
 	return cmd
+}
+
+// setValue sets a key to a value, be it even that the key is now a table of its own.
+func setValue(data []byte, table []string, name, value string) ([]byte, error) {
+	edited, err := tomledit.Set(data, table, name, value)
+	if !errors.Is(err, tomledit.ErrTable) {
+		return edited, err
+	}
+	if edited, _, err = tomledit.Remove(data, table, name); err != nil {
+		return nil, err
+	}
+	return tomledit.Set(edited, table, name, value)
 }
 
 func checkAddition(name, uri string) error {
@@ -215,14 +260,18 @@ func newEdit(inv *invocation) *cobra.Command {
 	}
 }
 
-// edit works on a copy beside the file, so that what does not parse never
-// takes the file's place; it is kept for the next attempt.
+// edit works on a copy, so that what does not parse never takes the file's
+// place; it is kept for the next attempt. The copy lies with kz's own files:
+// beside the configuration, the project could put one there first.
 func (inv *invocation) edit(cmd *cobra.Command, path string) error {
 	f, err := config.Read(path)
 	if err != nil {
 		return err
 	}
-	draft := filepath.Join(filepath.Dir(f.Path), ".keyzero.edit.toml")
+	draft := inv.markPath(f.Path) + ".toml"
+	if err := atomicfile.MkdirPrivate(inv.places.marks); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(draft); errors.Is(err, fs.ErrNotExist) {
 		if err := atomicfile.Write(draft, f.Data, 0o600); err != nil {
 			return err

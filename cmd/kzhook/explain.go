@@ -75,13 +75,15 @@ func (inv *invocation) explain(err error) (code int, hint string) {
 	switch {
 	case errors.As(err, &start):
 		return start.code, ""
+	case errors.Is(err, errInterrupted):
+		return exitInterrupted, program + " reload"
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted, ""
 	case errors.As(err, &run):
 		_, hint = inv.explain(run.error)
 		return exitRun, hint
 	case errors.As(err, &end):
 		return int(end), ""
-	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
-		return exitInterrupted, program + " reload"
 	case errors.As(err, &usage):
 		return exitUsage, program + " help"
 	case errors.As(err, &unknown):
@@ -102,15 +104,26 @@ func (inv *invocation) explain(err error) (code int, hint string) {
 		}
 		return exitConfig, ""
 	case errors.As(err, &failure):
-		class := resolve.ClassOf(failure.Err)
-		return classStatus(class), adviceFor(failure.Entry.Provider, class, []string{failure.Entry.Name})
+		return failureStatus(failure), adviceFor(failure.Entry.Provider, resolve.ClassOf(failure.Err), []string{failure.Entry.Name})
+	case resolve.ClassOf(err) != "":
+		return classStatus(resolve.ClassOf(err)), ""
 	}
 	return exitInternal, ""
 }
 
+// failureStatus is the exit status for a variable without a value. A store that
+// does not say what is wrong has failed; without a store something is missing.
+func failureStatus(f *project.Failure) int {
+	class := resolve.ClassOf(f.Err)
+	if class == "" && f.Entry.Provider == "" {
+		return exitUnresolved
+	}
+	return classStatus(class)
+}
+
 func classStatus(class resolve.Class) int {
 	switch class {
-	case resolve.NotFound, resolve.Malformed, resolve.Ambiguous, "":
+	case resolve.NotFound, resolve.Malformed, resolve.Ambiguous:
 		return exitUnresolved
 	case resolve.Locked, resolve.PromptNeeded:
 		return exitLocked
@@ -134,6 +147,9 @@ func (inv *invocation) message(err error) string {
 	var blocked *trust.BlockedError
 	if errors.As(err, &blocked) {
 		return inv.blockedMessage(blocked)
+	}
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
 	}
 	if path, ok := err.(*fs.PathError); ok {
 		return fmt.Sprintf("%s: %v", printable.Text(path.Path), path.Err)

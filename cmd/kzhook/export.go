@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +15,7 @@ import (
 	"github.com/getkeyzero/kz/delivery"
 	"github.com/getkeyzero/kz/dotenv"
 	"github.com/getkeyzero/kz/environ"
+	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/shell"
 )
 
@@ -37,11 +38,14 @@ func newExport(inv *invocation) *cobra.Command {
 			if !slices.Contains(formats, o.format) {
 				return usageError(fmt.Sprintf("export: unknown format %q%s", o.format, didYouMean(o.format, formats)))
 			}
+			if _, err := shell.Named(o.shell); err != nil {
+				return err
+			}
 			changes, err := inv.exports(cmd, o)
 			if err != nil {
 				return err
 			}
-			return writeExports(inv.stdout, changes, o)
+			return inv.writeExports(changes, o)
 		},
 	}
 	cmd.Flags().StringVar(&o.environment, "env", "", "the environment to use")
@@ -89,38 +93,33 @@ func (inv *invocation) exports(cmd *cobra.Command, options exportOptions) ([]env
 }
 
 // writeExports writes all changes in one piece, or none of them.
-func writeExports(w io.Writer, changes []environ.Change, o exportOptions) error {
+func (inv *invocation) writeExports(changes []environ.Change, o exportOptions) error {
 	switch o.format {
 	case "json":
-		return writeJSON(w, changes, o.noNull)
+		return inv.writeJSON(changes, o.noNull)
 	case "dotenv":
-		return writeDotenv(w, changes)
+		return writeDotenv(inv.stdout, changes)
 	}
 	sh, err := shell.Named(o.shell)
 	if err != nil {
 		return err
 	}
-	return sh.WriteExports(w, changes)
+	return sh.WriteExports(inv.stdout, changes)
 }
 
-func writeJSON(w io.Writer, changes []environ.Change, noNull bool) error {
+func (inv *invocation) writeJSON(changes []environ.Change, noNull bool) error {
 	object := map[string]*string{}
 	for _, c := range changes {
-		if !c.Unset {
+		switch {
+		case !utf8.ValidString(c.Value):
+			return resolve.Errorf(resolve.Malformed, "%s: the value is not UTF-8 text, and JSON holds no other", c.Name)
+		case !c.Unset:
 			object[c.Name] = &c.Value
-		} else if !noNull {
+		case !noNull:
 			object[c.Name] = nil
 		}
 	}
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(object); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return printJSON(inv, object)
 }
 
 func writeDotenv(w io.Writer, changes []environ.Change) error {

@@ -23,9 +23,11 @@ import (
 // A hookRun is one call of a hook, from what the shell has to what it is to have.
 type hookRun struct {
 	inv    *invocation
+	pid    int // of the shell
 	memory memory
 	owner  delivery.Owner
 	notes  notes
+	told   bool // the shell knows already what notes has
 
 	project *project.Project // nil where there is no configuration
 	mark    mark
@@ -42,9 +44,13 @@ func (inv *invocation) hookEnv(args []string) int {
 	if err != nil {
 		return inv.report(err)
 	}
-	h := &hookRun{inv: inv, owner: delivery.For(inv.places.files, call.pid), notes: notes{inv: inv, said: call.said}}
+	h := &hookRun{inv: inv, pid: call.pid, owner: delivery.For(inv.places.files, call.pid), notes: notes{inv: inv, said: call.said}}
 	h.memory, err = inv.remember()
 	h.notes.warn(err)
+	// The hook goes by the shell's name for the directory, even one that is gone.
+	if pwd := inv.env["PWD"]; filepath.IsAbs(pwd) {
+		inv.dir = pwd
+	}
 	if !call.off {
 		err = h.arrive()
 	}
@@ -53,6 +59,9 @@ func (inv *invocation) hookEnv(args []string) int {
 	}
 	h.notes.fail(err)
 	h.update.Said = h.notes.token()
+	if h.told {
+		h.notes.said = h.update.Said
+	}
 	if err := h.finish(call.shell); err != nil {
 		return inv.report(err)
 	}
@@ -133,18 +142,30 @@ func (h *hookRun) arrive() error {
 	h.project = p
 	h.watch(watch.Note(inv.markPath(p.Path)))
 	h.mark = inv.readMark(p.Path)
+	h.notes.about = h.mark.reload()
 	if h.unchanged() {
 		h.next = h.memory.state
 		return nil
 	}
-	if h.mark == interruptedAt(p.Digest, p.Environment) {
+	if by, ok := h.mark.interruptedBy(p.Digest, p.Environment); ok {
 		h.stay()
+		h.repeat(by)
 		return errInterrupted
 	}
 	return h.load(user.Deadline)
 }
 
 var errInterrupted = errors.New("loading was interrupted")
+
+// repeat tells of an earlier interruption, but not to the shell in which it was,
+// whose hook asks again at once: that one is told when it comes back.
+func (h *hookRun) repeat(by int) {
+	if by != h.pid {
+		return
+	}
+	h.told = true
+	_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment, 0))
+}
 
 // watch has the hook call kz again when one of the files changes or appears.
 func (h *hookRun) watch(files ...watch.File) {
@@ -191,14 +212,18 @@ func (h *hookRun) load(deadline time.Duration) error {
 	if err != nil {
 		return err
 	}
+	defer closeStores(providers)
 	wait := h.inv.progress(p)
 	values, failures := p.Values(ctx, providers, h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
 	wait()
 	if signals.Err() != nil {
 		return signals.Err()
 	}
-	if err := h.notes.failures(failures); err != nil {
+	if err := h.notes.failures(failures, h.same()); err != nil {
 		h.stay()
+		if ctx.Err() != nil {
+			h.giveUp()
+		}
 		return err
 	}
 	key, err := seal.FileKey(h.inv.places.key)
@@ -257,7 +282,7 @@ func (h *hookRun) assign(name, value, file string) session.Variable {
 		op = shell.Replace
 	}
 	h.update.Steps = append(h.update.Steps, shell.Step{Op: op, Name: name, Value: value})
-	h.delta.set(name, mine >= 0)
+	h.delta.set(name, exported)
 	return v
 }
 
@@ -275,7 +300,9 @@ func (h *hookRun) finish(sh *shell.Shell) error {
 		}
 		h.update.State = state
 	}
-	h.delta.label = label(h.project)
+	if len(h.next.Vars) > 0 {
+		h.delta.label = label(h.project)
+	}
 	return sh.WriteUpdate(h.inv.stdout, h.update)
 }
 
@@ -300,17 +327,22 @@ func (h *hookRun) takeBack() {
 			step.Op, step.Value = shell.Restore, *v.Before
 		}
 		h.update.Steps = append(h.update.Steps, step)
-		h.delta.unset(v.Name)
+		h.delta.unset(v.Name, v.Before != nil)
 	}
 	h.owner.Sweep()
 }
 
-// interrupted leaves a mark, for the shell drops what kz would tell it now.
+// interrupted says so, to a shell that drops what else kz would tell it now.
 func (h *hookRun) interrupted() int {
 	if h.project != nil {
-		_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment))
+		h.giveUp()
 	}
 	return h.inv.report(errInterrupted)
+}
+
+// giveUp leaves a mark, so that no prompt begins the same wait again.
+func (h *hookRun) giveUp() {
+	_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment, h.pid))
 }
 
 // label is what messages call a project: its directory, and its environment.

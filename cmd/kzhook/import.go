@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +56,10 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 	for i, e := range entries {
 		refs[i] = resolve.Ref{Path: inv.newRef(path, "", e.Name), Dir: filepath.Dir(path)}
 	}
+	edit := references(entries, refs, to)
+	if err := inv.try(path, edit); err != nil {
+		return err
+	}
 	if !force {
 		if err := checkFree(ctx, store, entries, refs); err != nil {
 			return err
@@ -63,57 +70,87 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 			return &project.Failure{Entry: config.Entry{Name: e.Name, Provider: to}, Err: err}
 		}
 	}
-	err = inv.change(path, func(data []byte) ([]byte, error) {
-		for i, e := range entries {
-			uri, err := tomledit.String(to + "://" + refs[i].Path)
-			if err == nil {
-				data, err = tomledit.Set(data, []string{"secrets"}, e.Name, uri)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		return data, nil
-	})
+	err = inv.change(path, edit)
 	if err == nil {
 		fmt.Fprintf(inv.stderr, "%s: %d values are in %s; when all works, remove %s\n", program, len(entries), to, printable.Text(file))
 	}
 	return err
 }
 
+// references returns the edit that has the configuration refer to each entry.
+func references(entries []dotenv.Entry, refs []resolve.Ref, to string) func([]byte) ([]byte, error) {
+	return func(data []byte) ([]byte, error) {
+		for i, e := range entries {
+			uri, err := tomledit.String(to + "://" + refs[i].Path)
+			if err == nil {
+				data, err = setValue(data, []string{"secrets"}, e.Name, uri)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		return data, nil
+	}
+}
+
+// try finds out whether an edit can be made, before anything else is done.
+func (inv *invocation) try(path string, edit func([]byte) ([]byte, error)) error {
+	f, err := config.Read(path)
+	if err == nil {
+		_, err = inv.edited(f, edit)
+	}
+	return err
+}
+
+// readDotenv returns the variables of a .env file. Of several of one name the
+// last counts.
 func (inv *invocation) readDotenv(file string) ([]dotenv.Entry, error) {
-	if !filepath.IsAbs(file) {
-		file = filepath.Join(inv.dir, file)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, dotenv.MaxSize+1))
+	data, err := inv.readFile(file)
 	if err != nil {
 		return nil, err
 	}
 	all, err := dotenv.Parse(data, func(name string) (string, bool) { v, ok := inv.env[name]; return v, ok })
+	if syntax := (*dotenv.SyntaxError)(nil); errors.As(err, &syntax) {
+		return nil, malformed(file, syntax.Line, syntax.Msg)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	var entries []dotenv.Entry
 	for _, e := range all {
 		if !config.ValidName(e.Name) {
-			return nil, fmt.Errorf("%s:%d: %q cannot be the name of a variable", file, e.Line, e.Name)
+			return nil, malformed(file, e.Line, strconv.Quote(e.Name)+" cannot be the name of a variable")
 		}
 		if err := resolve.CheckValue(resolve.NewSecret(e.Value)); err != nil {
-			return nil, fmt.Errorf("%s:%d: %s: %w", file, e.Line, e.Name, err)
+			return nil, malformed(file, e.Line, e.Name+": "+err.Error())
 		}
-		// The last of several entries counts.
 		entries = slices.DeleteFunc(entries, func(o dotenv.Entry) bool { return o.Name == e.Name })
 		entries = append(entries, e)
 	}
 	return entries, nil
 }
 
-// A importTarget is a store that import can look into and write to.
+// readFile reads at most one byte more than a .env file may have.
+func (inv *invocation) readFile(file string) ([]byte, error) {
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(inv.dir, file)
+	}
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &notFound{file + ": no such file", ""}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, dotenv.MaxSize+1))
+}
+
+func malformed(file string, line int, msg string) error {
+	return resolve.Errorf(resolve.Malformed, "%s:%d: %s", file, line, msg)
+}
+
+// An importTarget is a store that import can look into and write to.
 type importTarget interface {
 	resolve.Provider
 	resolve.Storer
@@ -128,10 +165,10 @@ func (inv *invocation) importStore(name string) (importTarget, error) {
 	if !ok {
 		settings = config.Provider{Name: name, Type: name}
 	}
-	if !slices.Contains(config.Types, settings.Type) {
+	if !slices.Contains(config.Types, settings.Type) || settings.Type == "command" && len(settings.Command) == 0 {
 		return nil, usageError(fmt.Sprintf("import: unknown provider %q%s", name, didYouMean(name, config.Types)))
 	}
-	provider, err := newProvider(settings, &project.Project{}, inv.env)
+	provider, err := newProvider(settings, &project.Project{}, inv.env, inv.places.home)
 	if err != nil {
 		return nil, err
 	}

@@ -61,8 +61,20 @@ func (inv *invocation) init() (string, error) {
 	}
 	fmt.Fprintf(inv.stderr, "%s: wrote %s\n", program, printable.Text(inv.near(path)))
 	// Who writes a file at a terminal knows what is in it.
-	if inv.terminal() {
-		return path, inv.carry(path, []byte(starter))
+	if inv.terminal() && alone(path) {
+		return path, inv.carry(path, []byte(starter), nil)
 	}
 	return path, nil
+}
+
+// alone reports whether nobody else has a say in a new configuration: in a
+// directory that everybody can write, or beside a local file that was there
+// before, consent stays a step of its own.
+func alone(path string) bool {
+	f, err := config.Read(path)
+	if err != nil || f.Shared {
+		return false
+	}
+	local, err := config.ReadBeside(f)
+	return err == nil && local.Missing
 }

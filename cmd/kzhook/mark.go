@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/getkeyzero/kz/internal/atomicfile"
@@ -18,9 +19,17 @@ type mark string
 
 const interrupted = "interrupted "
 
-// interruptedAt returns the mark for having given up on a plan.
-func interruptedAt(digest, environment string) mark {
-	return mark(interrupted + digest + " " + environment)
+// interruptedAt returns the mark for having given up on a plan. shell is the
+// process number of the shell that asked for it and was told, or 0.
+func interruptedAt(digest, environment string, shell int) mark {
+	return mark(interrupted + digest + " " + environment + " " + strconv.Itoa(shell))
+}
+
+// interruptedBy returns the shell of the mark if that is about the plan.
+func (m mark) interruptedBy(digest, environment string) (shell int, ok bool) {
+	number, ok := strings.CutPrefix(string(m), interrupted+digest+" "+environment+" ")
+	shell, err := strconv.Atoi(number)
+	return shell, ok && err == nil
 }
 
 // freshMark returns a mark that differs from all others.

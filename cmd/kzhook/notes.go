@@ -21,6 +21,7 @@ import (
 type notes struct {
 	inv   *invocation
 	said  string
+	about string // the reload that they belong to, after which they are said again
 	lines []string
 }
 
@@ -35,10 +36,18 @@ func (n *notes) fail(err error) {
 func (n *notes) warn(err error) { n.fail(err) }
 
 // failures notes what could not be resolved and returns an error if any of it
-// was required.
-func (n *notes) failures(failures []*project.Failure) error {
-	n.lines = append(n.lines, n.inv.failureLines(failures)...)
-	if slices.ContainsFunc(failures, func(f *project.Failure) bool { return !f.Entry.Optional }) {
+// was required, which holds the rest of the plan back too.
+func (n *notes) failures(failures []*project.Failure, loaded bool) error {
+	lines := n.inv.failureLines(failures)
+	required := slices.ContainsFunc(failures, func(f *project.Failure) bool { return !f.Entry.Optional })
+	switch {
+	case required && loaded:
+		lines[0] += "; what was loaded before stays"
+	case required:
+		lines[0] += "; nothing is loaded"
+	}
+	n.lines = append(n.lines, lines...)
+	if required {
 		return errNoted
 	}
 	return nil
@@ -51,7 +60,7 @@ func (n *notes) token() string {
 	if len(n.lines) == 0 {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(strings.Join(n.lines, "\n")))
+	sum := sha256.Sum256([]byte(strings.Join(append(n.lines, n.about), "\n")))
 	return hex.EncodeToString(sum[:6])
 }
 
@@ -85,7 +94,13 @@ func (d *delta) set(name string, replaced bool) {
 	}
 }
 
-func (d *delta) unset(name string) { d.removed = append(d.removed, name) }
+func (d *delta) unset(name string, restored bool) {
+	if restored {
+		d.changed = append(d.changed, name)
+	} else {
+		d.removed = append(d.removed, name)
+	}
+}
 
 func (d *delta) keep(name string) { d.kept = append(d.kept, name) }
 
@@ -107,7 +122,7 @@ func (d *delta) text(width int) string {
 	text := ""
 	if len(words) > 0 {
 		text = program + ": " + shorten(words, width-len(program)-len(d.label)-20)
-		if d.label != "" && len(d.added)+len(d.changed) > 0 {
+		if d.label != "" {
 			text += " (" + printable.Text(d.label) + ")"
 		}
 		text += "\n"

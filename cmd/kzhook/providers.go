@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/environ"
 	"github.com/getkeyzero/kz/project"
@@ -23,7 +25,7 @@ func (inv *invocation) providers(p *project.Project, outer environ.Env) (map[str
 		if !named {
 			settings = config.Provider{Name: e.Provider, Type: e.Provider}
 		}
-		provider, err := newProvider(settings, p, outer)
+		provider, err := newProvider(settings, p, outer, inv.places.home)
 		if err != nil {
 			return nil, err
 		}
@@ -32,7 +34,17 @@ func (inv *invocation) providers(p *project.Project, outer environ.Env) (map[str
 	return providers, nil
 }
 
-func newProvider(settings config.Provider, p *project.Project, outer environ.Env) (resolve.Provider, error) {
+// closeStores ends what stores may still be doing when nobody waits for them any
+// more: a program that did not heed the deadline must not outlive kz.
+func closeStores(providers map[string]resolve.Provider) {
+	for _, p := range providers {
+		if c, ok := p.(interface{ Close() }); ok {
+			c.Close()
+		}
+	}
+}
+
+func newProvider(settings config.Provider, p *project.Project, outer environ.Env, home string) (resolve.Provider, error) {
 	getenv := func(name string) (string, bool) {
 		value, ok := outer[name]
 		return value, ok
@@ -45,7 +57,9 @@ func newProvider(settings config.Provider, p *project.Project, outer environ.Env
 	case "dotenv":
 		return dotenvfile.New(getenv), nil
 	case "command":
-		return command.New(command.Options{Argv: settings.Command, Env: outer.List(), Forbidden: p.Dirs()})
+		// A configuration in the home directory does not make all of it a project.
+		dirs := slices.DeleteFunc(p.Dirs(), func(dir string) bool { return dir == home })
+		return command.New(command.Options{Argv: settings.Command, Env: outer.List(), Forbidden: dirs})
 	}
 	return nil, &config.Error{Pos: settings.Pos, Key: "providers." + settings.Name, Msg: "unknown type"}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -44,6 +43,7 @@ func (inv *invocation) put(ctx context.Context, o opened, names []string, missin
 	if err != nil {
 		return err
 	}
+	defer closeStores(providers)
 	if missing {
 		_, failures := o.Values(ctx, providers, o.memory.outer, func(e config.Entry) bool { return e.Provider != "" })
 		for _, f := range failures {
@@ -107,49 +107,28 @@ func from(e config.Entry) string {
 const maxTyped = resolve.MaxValue + 2
 
 // readValue reads a value from stdin: from a terminal without echo, else all of
-// it, less one newline at the end.
+// it, less one newline at the end. Nothing at all is no value.
 func (inv *invocation) readValue(ctx context.Context, name string) (resolve.Secret, error) {
-	if !term.IsTerminal(int(inv.stdin.Fd())) {
-		data, err := io.ReadAll(io.LimitReader(inv.stdin, maxTyped))
-		text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if term.IsTerminal(int(inv.stdin.Fd())) {
+		defer fmt.Fprintln(inv.stderr)
+		text, err := readHidden(ctx, inv.stdin, func() { fmt.Fprintf(inv.stderr, "value for %s: ", name) })
+		if err == nil && text == "" {
+			err = &refusal{name + ": nothing was typed", ""}
+		}
 		return resolve.NewSecret(text), err
 	}
-	fmt.Fprintf(inv.stderr, "value for %s: ", name)
-	defer fmt.Fprintln(inv.stderr)
-	text, err := readHidden(ctx, inv.stdin)
-	if err == nil && text == "" {
-		return resolve.Secret{}, &refusal{name + ": nothing was typed", ""}
+	data, err := io.ReadAll(io.LimitReader(inv.stdin, maxTyped))
+	if err == nil {
+		err = ctx.Err() // what was interrupted may have ended too early
+	}
+	if err == nil && len(data) == 0 {
+		err = &refusal{name + ": stdin is empty", ""}
+	}
+	text := string(data)
+	if line, ok := strings.CutSuffix(text, "\n"); ok {
+		text = strings.TrimSuffix(line, "\r")
 	}
 	return resolve.NewSecret(text), err
-}
-
-// readHidden reads a line that the terminal does not show, and gives the
-// terminal back as it was however that ends.
-func readHidden(ctx context.Context, tty *os.File) (string, error) {
-	fd := int(tty.Fd())
-	before, err := term.GetState(fd)
-	if err != nil {
-		return "", err
-	}
-	defer term.Restore(fd, before)
-	type line struct {
-		text []byte
-		err  error
-	}
-	typed := make(chan line, 1)
-	go func() {
-		text, err := term.ReadPassword(fd)
-		typed <- line{text, err}
-	}()
-	select {
-	case l := <-typed:
-		if errors.Is(l.err, io.EOF) {
-			return "", nil
-		}
-		return string(l.text), l.err
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
 }
 
 func newGet(inv *invocation) *cobra.Command {
@@ -166,6 +145,9 @@ func newGet(inv *invocation) *cobra.Command {
 			}
 			if _, err := entryOf(o.Project, list[0]); err != nil {
 				return err
+			}
+			for i := range o.Entries { // what is asked for by name is not optional
+				o.Entries[i].Optional = o.Entries[i].Optional && o.Entries[i].Name != list[0]
 			}
 			values, err := inv.values(cmd.Context(), o, func(e config.Entry) bool { return e.Name == list[0] })
 			if err != nil {
@@ -192,6 +174,7 @@ func (inv *invocation) values(ctx context.Context, o opened, want func(config.En
 	if err != nil {
 		return nil, err
 	}
+	defer closeStores(providers)
 	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
 	defer cancel()
 	stop := inv.progress(o.Project)
@@ -205,7 +188,7 @@ func (inv *invocation) values(ctx context.Context, o opened, want func(config.En
 	}
 	for _, f := range failures {
 		if !f.Entry.Optional {
-			return nil, status(classStatus(resolve.ClassOf(f.Err)))
+			return nil, status(failureStatus(f))
 		}
 	}
 	return values, nil

@@ -48,6 +48,7 @@ func newRun(inv *invocation) *cobra.Command {
 			return inv.run(cmd.Context(), o, list)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return runError{usageError("run: " + err.Error())} })
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
 	flags.StringVar(&o.environment, "env", "", "the environment to use")
@@ -86,6 +87,7 @@ func (inv *invocation) run(ctx context.Context, options runOptions, argv []strin
 	}
 	owner := delivery.For(inv.places.files, os.Getpid())
 	defer owner.RemoveAll()
+	owner.Sweep()
 	files, err := deliver(env, owner, o, values)
 	if err != nil {
 		return runError{err}
@@ -124,7 +126,11 @@ func deliver(env environ.Env, owner delivery.Owner, o opened, values map[string]
 func (inv *invocation) attend(program string, argv []string, env environ.Env) error {
 	cmd := &exec.Cmd{Path: program, Args: argv, Env: env.List(), Stdin: inv.stdin, Stdout: inv.stdout, Stderr: inv.stderr}
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT)
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT} {
+		if !signal.Ignored(s) { // what nohup has kz ignore, the command ignores too
+			signal.Notify(signals, s)
+		}
+	}
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		return inv.startError(argv[0], err)
@@ -191,10 +197,14 @@ func (inv *invocation) startError(name string, err error) error {
 // PATH, which would run what happens to lie in the directory.
 func findProgram(name, path, dir string) (string, error) {
 	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
+		file := name
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
 		}
-		return name, checkProgram(name, name)
+		return file, checkProgram(name, file)
+	}
+	if name == "" {
+		return "", &startFailure{`""`, errors.New("no such program"), exitNoProgram}
 	}
 	var failed error = &startFailure{name, errors.New("no such program"), exitNoProgram}
 	for _, entry := range filepath.SplitList(path) {

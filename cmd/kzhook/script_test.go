@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -10,7 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kz": main})
+	testscript.Main(m, map[string]func(){"kz": main, "terminal": terminal})
 }
 
 // The scripts are kz's specification, command by command. Each runs in an
@@ -23,7 +22,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("KZ_UPDATE") != "",
 		Setup:               scrub,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"digest": digest, "mode": mode},
+		Cmds:                scriptCommands,
 	})
 }
 
@@ -33,35 +32,14 @@ func scrub(e *testscript.Env) error {
 	e.Vars = []string{
 		"HOME=" + home, "XDG_RUNTIME_DIR=" + run, "WORK=" + e.WorkDir,
 		"PATH=" + kz + ":/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + filepath.Join(e.WorkDir, ".tmp"), "LANG=C.UTF-8", "$=$",
+		"GORACE=atexit_sleep_ms=0", // under the race detector a program would else take a second to end
 	}
 	for _, dir := range []string{home, run} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
+	e.Values[testKey{}] = e.T()
 	e.Cd = home
 	return os.Chmod(e.WorkDir, 0o755)
-}
-
-// digest NAME sets the variable to the digest of the configuration here.
-func digest(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: digest NAME")
-	}
-	ts.Check(ts.Exec("kz", "status", "--json"))
-	var report statusReport
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &report))
-	if report.Digest == "" {
-		ts.Fatalf("kz status --json names no digest")
-	}
-	ts.Setenv(args[0], report.Digest)
-}
-
-// mode FILE PERM fails unless the file has these permissions.
-func mode(ts *testscript.TestScript, neg bool, args []string) {
-	info, err := os.Lstat(ts.MkAbs(args[0]))
-	ts.Check(err)
-	if got := info.Mode().Perm().String(); (got == args[1]) == neg {
-		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
-	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -61,13 +60,6 @@ func newStatus(inv *invocation) *cobra.Command {
 	return cmd
 }
 
-func printJSON(inv *invocation, v any) error {
-	encoder := json.NewEncoder(inv.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
-}
-
 func (inv *invocation) status() statusReport {
 	r := statusReport{Schema: "kz.status/1", State: "none", Dir: inv.dir, Entries: []statusEntry{}, Watch: []string{}}
 	path, err := inv.nearest(nil)
@@ -116,9 +108,9 @@ func (r statusReport) failed(inv *invocation, err error) statusReport {
 
 func loadState(p *project.Project, m memory) string {
 	switch {
-	case m.state.Config != p.Path || m.state.Digest != p.Digest || m.state.Environment != p.Environment:
+	case m.state.Config != p.Path || m.state.Environment != p.Environment:
 		return "allowed"
-	case m.state.Partial:
+	case m.state.Partial || m.state.Digest != p.Digest:
 		return "partial"
 	}
 	return "loaded"

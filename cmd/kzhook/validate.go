@@ -38,10 +38,7 @@ func newValidate(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, _, err := inv.review(path)
-			if err == nil {
-				err = checkPlans(p)
-			}
+			p, _, err := inv.reviewAll(path)
 			if asJSON {
 				r := validateReport{Schema: "kz.validate/1", Valid: err == nil, Config: path, Problems: problems(err)}
 				return errors.Join(printJSON(inv, r), silently(inv, err))

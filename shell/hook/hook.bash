@@ -3,14 +3,18 @@
 #
 # This runs amid other people's settings. Names of ours begin with _kz, for the
 # text evaluated below assigns names that we cannot foresee; the backslash keeps
-# aliases away from builtin; test, unlike [[, compares case under nocasematch;
-# and nothing here may fail or read an unset name, for errexit and nounset.
+# aliases away from builtin, after which an assignment is split like any word;
+# test, unlike [[, compares case under nocasematch; and nothing here may fail or
+# read an unset name, for errexit and nounset.
 
 _kz_self=__KZ_SELF__
 
-# At every prompt. As long as nothing changed it starts no process.
+# At every prompt. As long as nothing changed it starts no process. Options that
+# would show a value, export ours or end the shell are off meanwhile; bash 4.4
+# gives them back on return, and after an interrupt too.
 _kz_hook() {
-  \builtin local _kz_status=$?
+  \builtin local _kz_status="$?"
+  if \builtin local - 2>/dev/null; then \builtin set +aekuvxET; fi
   if ! _kz_same && \builtin test "${_kz_tries:-0}" -lt 2; then _kz_run; fi
   \builtin return "$_kz_status"
 }
@@ -40,7 +44,7 @@ _kz_same() {
 
 # Lists the places that could hold the nearest configuration.
 _kz_walk() {
-  \builtin local _kz_dir=${PWD%/}
+  \builtin local _kz_dir="${PWD%/}"
   _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml")
   while [[ $_kz_dir == */* && $_kz_dir != "${HOME-}" ]]; do
     _kz_dir=${_kz_dir%/*}
@@ -53,10 +57,7 @@ _kz_choose() {
   _kz_chosen="${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}"
 }
 
-# Options that would show a value or end the shell are off meanwhile; bash 4.4
-# gives them back on return, and after an interrupt too.
 _kz_run() {
-  if \builtin local - 2>/dev/null; then \builtin set +aekuvxET; fi
   _kz_tries=$((${_kz_tries:-0} + 1))
   if [[ -x $_kz_self ]]; then
     _kz_eval "$@"
@@ -68,7 +69,7 @@ _kz_run() {
 # A function of its own: a DEBUG trap does not follow into it. kz sets
 # _kz_tries to 0 with the last line; without that it was interrupted.
 _kz_eval() {
-  \builtin eval "$("$_kz_self" hook-env --shell bash --pid $$ --said "${_kz_said-}" "$@")"
+  \builtin eval "$("$_kz_self" hook-env --shell bash --pid "$$" --said "${_kz_said-}" "$@")"
   _kz_choose
   if \builtin test "$_kz_tries" = 0; then _kz_loaded=$_kz_chosen; fi
 }
@@ -105,7 +106,7 @@ _kz_keep() {
 
 # Attributes first and then an assignment, because no array can follow \builtin.
 _kz_drop() {
-  \builtin local _kz_was=_kz_was_$1 _kz_text
+  \builtin local _kz_was="_kz_was_$1" _kz_text
   if _kz_take "$1" && [[ -n ${!_kz_was-} ]]; then
     _kz_text=${!_kz_was#declare }
     if [[ $_kz_text != --*=* ]]; then \builtin declare -g "${_kz_text%% *}" "$1"; fi
@@ -117,11 +118,12 @@ _kz_drop() {
 # Unloads, and takes the hook out of this shell.
 _kz_off() {
   \builtin local _kz_i
+  if \builtin local - 2>/dev/null; then \builtin set +aekuvxET; fi
   _kz_run --off
   for _kz_i in "${!PROMPT_COMMAND[@]}"; do
-    PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#_kz_hook}
-    PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\n'}
-    if \builtin test -z "${PROMPT_COMMAND[_kz_i]}"; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
+    PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]/'_kz_hook && '/} # others may have joined theirs to it
+    PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\\builtin true\n'}
+    if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
   \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries "${!_kz_was_@}"
   \builtin unset -f _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
@@ -130,20 +132,23 @@ _kz_off() {
 # A shell that inherited nothing has nothing to ask kz until it meets a
 # configuration. First in the list, so that prompts see what was loaded. An
 # element of its own, where bash 5.1 has such, leaves PIPESTATUS to the others.
+# What it returns is the status before; && keeps that from being a failure, which
+# would run ERR traps and end the shell under errexit.
 # shellcheck disable=SC2128,SC2178
 \builtin unset -v _kz_pwd _kz_loaded _kz_config _kz_watch _kz_absent _kz_tries
 if [[ -z ${__KZ_STATE-} ]]; then
   _kz_choose
   _kz_loaded=$_kz_chosen _kz_config='' _kz_watch=() _kz_absent=()
 fi
+\builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config # under allexport
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)
     if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 501)); then
-      PROMPT_COMMAND=(_kz_hook ${PROMPT_COMMAND[@]+"${PROMPT_COMMAND[@]}"})
+      PROMPT_COMMAND=('_kz_hook && \builtin true' ${PROMPT_COMMAND[@]+"${PROMPT_COMMAND[@]}"})
     else
       # shellcheck disable=SC2178
-      PROMPT_COMMAND=$'_kz_hook\n'${PROMPT_COMMAND-}
+      PROMPT_COMMAND=$'_kz_hook && \\builtin true\n'${PROMPT_COMMAND-}
     fi
     ;;
 esac

@@ -5,8 +5,6 @@
 # a word keeps aliases away from it, global ones too; and emulate, undone on
 # return, gives us the options and traps that we expect.
 
-_kz_self=__KZ_SELF__
-
 # At every prompt and change of directory. As long as nothing changed it starts
 # no process.
 _kz_hook() {
@@ -83,8 +81,10 @@ _kz_gone() {
 # programs see; one that at most this shell knows, and keeps; to unset one.
 # zsh ends the function that unsets a readonly variable, so its type is asked first.
 _kz_take() {
-  if [[ ${(tP)1} == *(readonly|special)* ]]; then
-    \builtin \print -ru2 -- "kz: $1 is ${${(tP)1}##*-} in this shell and stays as it is"
+  \builtin \local _kz_type=${(tP)1}
+  if [[ $_kz_type == *readonly* || $_kz_type == *special* ]]; then
+    [[ $_kz_type == *readonly* ]] && _kz_type=readonly || _kz_type=special
+    \builtin \print -ru2 -- "kz: $1 is $_kz_type in this shell and stays as it is"
     \builtin \return 1
   fi
   \builtin \unset "$1"
@@ -120,7 +120,7 @@ _kz_off() {
   \builtin \emulate -L zsh
   \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_watch _kz_absent _kz_names
   \builtin \typeset -gi _kz_tries
-  \builtin \typeset -g _kz_pwd= _kz_loaded=: _kz_config= _kz_said _kz_chosen
+  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_said _kz_chosen
   if [[ -z $__KZ_STATE ]]; then
     _kz_choose
     _kz_loaded=$_kz_chosen _kz_watch=() _kz_absent=()

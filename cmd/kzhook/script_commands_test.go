@@ -1,0 +1,231 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/getkeyzero/kz/internal/keyringtest"
+)
+
+// scriptCommands are what scripts can say besides testscript's own commands.
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"allow": allowHere, "digest": digest, "exits": exits, "keychain": startKeychain, "leak": leak, "mode": mode,
+	"need": need, "printable": isPrintable, "unseen": unseen,
+}
+
+// testKey is where scripts keep the test that runs them.
+type testKey struct{}
+
+// digest NAME sets the variable to the digest of the configuration here.
+func digest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: digest NAME")
+	}
+	ts.Setenv(args[0], digestHere(ts))
+}
+
+func digestHere(ts *testscript.TestScript) string {
+	ts.Check(ts.Exec("kz", "status", "--json"))
+	var report statusReport
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &report))
+	if report.Digest == "" {
+		ts.Fatalf("kz status --json names no digest")
+	}
+	return report.Digest
+}
+
+// allow [DIR] agrees to the configuration of a directory as it is.
+func allowHere(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: allow [DIR]")
+	}
+	if len(args) == 1 {
+		back := ts.MkAbs(".")
+		ts.Check(ts.Chdir(args[0]))
+		defer func() { ts.Check(ts.Chdir(back)) }()
+	}
+	ts.Check(ts.Exec("kz", "allow", "--digest", digestHere(ts)))
+}
+
+// exits STATUS PROGRAM [ARG...] runs a program that must end with the status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	if neg || len(args) < 2 || err != nil {
+		ts.Fatalf("usage: exits STATUS PROGRAM [ARG...]")
+	}
+	if got := statusOf(ts, ts.Exec(args[1], args[2:]...)); got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+func statusOf(ts *testscript.TestScript, err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	ts.Fatalf("%v", err)
+	return -1
+}
+
+// mode FILE PERM fails unless the file has these permissions.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	info, err := os.Lstat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := info.Mode().Perm().String(); (got == args[1]) == neg {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
+
+// need NAME... skips the script unless all programs are there, and fails it
+// where KZ_NEED_SHELLS is 1. The name root stands for being that user.
+func need(ts *testscript.TestScript, neg bool, args []string) {
+	for _, name := range args {
+		if name == "root" {
+			if os.Geteuid() != 0 {
+				ts.Value(testKey{}).(testscript.T).Skip("needs root")
+			}
+			continue
+		}
+		if _, err := exec.LookPath(name); err != nil {
+			if os.Getenv("KZ_NEED_SHELLS") == "1" {
+				ts.Fatalf("%s is needed", name)
+			}
+			ts.Value(testKey{}).(testscript.T).Skip(name, "is needed")
+		}
+	}
+}
+
+// startKeychain starts a real keychain of the script's own.
+func startKeychain(ts *testscript.TestScript, neg bool, args []string) {
+	for _, entry := range keyringtest.Start(ts.Value(testKey{}).(testing.TB)) {
+		if name, value, _ := strings.Cut(entry, "="); name == "DBUS_SESSION_BUS_ADDRESS" {
+			ts.Setenv(name, value)
+		}
+	}
+}
+
+// ! leak VALUE PLACE... fails if the value occurs in any of the places, be it as it is, in
+// base64 or in hex. A place is stdout, stderr, a file, or a directory with all below it.
+func leak(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: leak VALUE PLACE...")
+	}
+	found := ""
+	for _, place := range args[1:] {
+		if place == "stdout" || place == "stderr" {
+			if leaks(ts.ReadFile(place), args[0]) {
+				found = place
+			}
+			continue
+		}
+		ts.Check(filepath.WalkDir(ts.MkAbs(place), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() && path != ts.MkAbs(place) {
+				return err
+			}
+			if d.IsDir() {
+				return nil
+			}
+			data, err := os.ReadFile(path)
+			if leaks(path+string(data), args[0]) {
+				found = path
+			}
+			return err
+		}))
+	}
+	if (found == "") != neg {
+		ts.Fatalf("%q occurs in: %q", args[0], found)
+	}
+}
+
+// leaks reports whether text has value in any of the forms in which it might
+// hide by accident.
+func leaks(text, value string) bool {
+	if strings.Contains(text, value) {
+		return true
+	}
+	for _, encoded := range []string{hex.EncodeToString([]byte(value)), strings.ToUpper(hex.EncodeToString([]byte(value)))} {
+		if strings.Contains(text, encoded) {
+			return true
+		}
+	}
+	// What stands around a value shifts its base64, so the ends, which depend on
+	// the neighbours, do not count.
+	for shift := range 3 {
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat(" ", shift) + value))
+		if strings.Contains(text, encoded[(shift*8+5)/6:len(encoded)-2]) {
+			return true
+		}
+	}
+	return false
+}
+
+// printable PLACE... fails if there is a byte in stdout, stderr or a file that
+// could do anything to a terminal but show.
+func isPrintable(ts *testscript.TestScript, neg bool, args []string) {
+	bad := false
+	for _, place := range args {
+		for at, r := range ts.ReadFile(place) {
+			if r == '\n' || r == ' ' || unicode.IsPrint(r) && r != unicode.ReplacementChar {
+				continue
+			}
+			bad = true
+			if !neg {
+				ts.Fatalf("%s: %U at byte %d", place, r, at)
+			}
+		}
+	}
+	if bad != neg {
+		ts.Fatalf("all of it is printable")
+	}
+}
+
+// unseen VALUE PROGRAM [ARG...] runs a program, and fails if the value shows in
+// the arguments of any process meanwhile.
+func unseen(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: unseen VALUE PROGRAM [ARG...]")
+	}
+	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
+		ts.Value(testKey{}).(testscript.T).Skip("needs /proc")
+	}
+	done, seen := make(chan struct{}), make(chan string)
+	go func() {
+		found := ""
+		for {
+			select {
+			case <-done:
+				seen <- found
+				return
+			case <-time.After(time.Millisecond):
+			}
+			files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+			for _, f := range files {
+				if data, err := os.ReadFile(f); err == nil && leaks(string(data), args[0]) {
+					found = string(data)
+				}
+			}
+		}
+	}()
+	err := ts.Exec(args[1], args[2:]...)
+	close(done)
+	if found := <-seen; (found != "") != neg {
+		ts.Fatalf("the arguments of a process: %q", found)
+	}
+	ts.Check(err)
+}
