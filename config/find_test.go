@@ -50,7 +50,7 @@ func TestFind(t *testing.T) {
 		"outside of home":          {"w", "w/a", "h", "w", "w"},
 		"above home":               {"w", ".", "h", "", ""},
 		"a sibling is not above":   {"h/b", "h/a", "h", "", ""},
-		"a directory of like name": {"w", "h", "h2", "", ""},
+		"a home of like name":      {".", "h/a", "h2", ".", "."},
 		"where the link leads":     {"h/a", "h/to-w/b", "h", "", ""}, // the shell's path counts, not where it leads
 		"above a link":             {"h", "h/to-w/b", "h", "h", "h"},
 		"a directory that is gone": {"h", "h/gone", "h", "", ""},

@@ -171,7 +171,7 @@ func TestMergeCycles(t *testing.T) {
 		"three, with a way there": {"[env]\nA = '${B}'\nB = '${C}'\nC = '${D}'\nD = '${B}'\n", "3: B: needs itself: B → C → D → B"},
 		"over a template":         {"[env]\nA = '${B}'\n[secrets]\nB = { template = '${A}' }\n", "2: A: needs itself: A → B → A"},
 		"ended by a store":        {"[env]\nA = '${B}'\n[secrets]\nB = { ref = 'env://A' }\n", ""},
-		"a long way":              {"[env]\n" + repeat(500, "A%d = '${A${N}'\n")[:0] + chain(500), ""},
+		"a long way":              {"[env]\n" + chain(500), ""},
 		"a long way round":        {"[env]\n" + chain(500) + "A500 = '${A0}'\n", "2: A0: needs itself: A0 → A1 → A2 → A3"},
 	} {
 		t.Run(what, func(t *testing.T) {

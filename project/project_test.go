@@ -441,6 +441,9 @@ func TestOpenFails(t *testing.T) {
 			if p != nil && (len(p.Watch) == 0 || p.Watch[0].Path != path) {
 				t.Errorf("Open(%q) has %v to watch, want that path first", path, p.Watch)
 			}
+			if p != nil && len(p.Files) > 0 && (p.Path != path || p.Dir != filepath.Dir(path) || p.Digest == "") {
+				t.Errorf("Open(%q) gives the path %q and the digest %q", path, p.Path, p.Digest)
+			}
 		})
 	}
 }

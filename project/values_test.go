@@ -203,6 +203,33 @@ func TestValuesDoNotGrow(t *testing.T) {
 	}
 }
 
+// Callers tell from the class what to advise.
+func TestFailuresHaveClasses(t *testing.T) {
+	b := newBench(t)
+	b.Trust.Prefixes = []string{b.home}
+	p, err := b.Open(b.write("work/.keyzero.toml", `
+[env]
+A = "${NOWHERE}"
+B = "${E}"
+C = "${LONG}"
+[secrets]
+D = "keychain://locked"
+E = "keychain://none"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shelf{errs: map[string]error{"locked": resolve.Errorf(resolve.Locked, "")}}
+	_, failures := p.Values(t.Context(), map[string]resolve.Provider{"keychain": s}, environ.Env{"LONG": long + long}, all)
+	var got []string
+	for _, f := range failures {
+		got = append(got, f.Entry.Name+" "+string(resolve.ClassOf(f)))
+	}
+	if want := []string{"A not_found", "B ", "C malformed", "D locked", "E not_found"}; !slices.Equal(got, want) {
+		t.Errorf("the classes are %q, want %q", got, want)
+	}
+}
+
 func TestFailure(t *testing.T) {
 	cause := resolve.Errorf(resolve.Denied, "")
 	for want, f := range map[string]*Failure{

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,7 @@ func TestPick(t *testing.T) {
 		"a pointer":                   {document, "/user", "app", ""},
 		"a pointer into an object":    {document, "/db/url", "x&y<z>", ""},
 		"a pointer into an array":     {document, "/db/ports/1", "two", ""},
+		"a pointer to the first":      {document, "/db/ports/0", "1", ""},
 		"a pointer deeper":            {document, "/db/ports/2/k", "deep", ""},
 		"a pointer to the empty key":  {document, "/", "empty", ""},
 		"a pointer with a slash":      {document, "/a~1b", "slash", ""},
@@ -66,6 +68,15 @@ func TestPick(t *testing.T) {
 			got, err := pick(test.text, test.field)
 			if got != test.want || ClassOf(err) != test.class || (err == nil) != (test.class == "") {
 				t.Errorf("pick(%.40q, %q) = %q, %v, want %q, %s", test.text, test.field, got, err, test.want, test.class)
+			}
+			if test.class == NotFound {
+				reason := "not in the value"
+				if what == "null" {
+					reason = "is null"
+				}
+				if want := fmt.Sprintf("field %q: %s", test.field, reason); err == nil || err.Error() != want {
+					t.Errorf("pick(%.40q, %q) = %v, want %q", test.text, test.field, err, want)
+				}
 			}
 			if err != nil && (strings.Contains(err.Error(), "KZCANARY") || strings.ContainsAny(err.Error(), "\n\x1b")) {
 				t.Errorf("pick(%.40q, %q): the error is %q", test.text, test.field, err)

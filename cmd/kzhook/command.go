@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -89,7 +91,7 @@ func newCompletion(inv *invocation) *cobra.Command {
 		RunE: func(cmd *cobra.Command, list []string) error {
 			switch list[0] {
 			case "bash":
-				return cmd.Root().GenBashCompletionV2(inv.stdout, true)
+				return bashCompletion(cmd.Root(), inv.stdout)
 			case "zsh":
 				return cmd.Root().GenZshCompletion(inv.stdout)
 			case "fish":
@@ -99,3 +101,33 @@ func newCompletion(inv *invocation) *cobra.Command {
 		},
 	}
 }
+
+// bashCompletion writes cobra's script, which splits the command line by a
+// function of the bash-completion package, so that it does without. macOS has
+// no such package, nor has many a container.
+func bashCompletion(root *cobra.Command, w io.Writer) error {
+	var script strings.Builder
+	if err := root.GenBashCompletionV2(&script, true); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, strings.Replace(script.String(), packagedWords, ownWords, 1))
+	return err
+}
+
+const (
+	packagedWords = `    _get_comp_words_by_ref "$@" cur prev words cword
+`
+	ownWords = `    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+        _get_comp_words_by_ref "$@" cur prev words cword
+        return
+    fi
+    # Without the package: words are what blanks separate.
+    local line=${COMP_LINE:0:COMP_POINT}
+    read -r -a words <<<"$line"
+    if [[ $line == *[[:blank:]] ]]; then
+        words+=("")
+    fi
+    cword=$((${#words[@]} - 1))
+    cur=${words[cword]}
+`
+)

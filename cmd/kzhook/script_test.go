@@ -9,7 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"kz": main, "terminal": terminal})
+	testscript.Main(m, map[string]func(){"kz": main, "terminal": terminal, "measured": measured})
 }
 
 // The scripts are kz's specification, command by command. Each runs in an

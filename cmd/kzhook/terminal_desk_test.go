@@ -304,15 +304,23 @@ func (c *counter) reset() int {
 func (d *desk) age(names ...string) {
 	d.t.Helper()
 	for _, name := range names {
-		err := filepath.Walk(d.path(name), func(path string, info os.FileInfo, err error) error {
-			if err != nil || !info.Mode().IsRegular() {
-				return err
+		err := walkFiles(d.path(name), func(path string) {
+			old := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(path, old, old); err != nil {
+				d.t.Fatal(err)
 			}
-			old := info.ModTime().Add(-time.Hour)
-			return os.Chtimes(path, old, old)
 		})
 		if err != nil {
 			d.t.Fatal(err)
 		}
 	}
+}
+
+func walkFiles(dir string, f func(path string)) error {
+	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			f(path)
+		}
+		return err
+	})
 }

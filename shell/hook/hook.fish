@@ -45,7 +45,7 @@ end
 # that a newline in a name does not cut it.
 function _kz_walk
     set -l IFS
-    set -l _kz_dir (string replace -r '/$' '' -- $PWD)
+    set -l _kz_dir (string replace -r '/\z' '' -- $PWD)
     set -g _kz_pwd $PWD
     set -g _kz_tries 0
     set -g _kz_up "$_kz_dir/.keyzero.toml"

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/getkeyzero/kz/internal/shelltest"
+)
+
+var (
+	execLine = regexp.MustCompile(`execve\("([^"]*)".*( = 0|<unfinished \.\.\.>)$`)
+	forkLine = regexp.MustCompile(`(clone3?|v?fork)\(.*`)
+)
+
+// processes returns the programs that the shell and its children start while f
+// runs, and how many processes it takes. Threads do not count.
+func (d *desk) processes(f func()) (programs []string, forks int) {
+	d.t.Helper()
+	log := filepath.Join(d.t.TempDir(), "strace")
+	cmd := exec.Command("strace", "-f", "-e", "trace=process", "-o", log, "-p", strconv.Itoa(d.Pid()))
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	r := bufio.NewReader(stderr)
+	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "attached") {
+		_ = cmd.Wait()
+		d.t.Skipf("strace cannot trace the shell: %s %v", line, err)
+	}
+	f()
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	_ = cmd.Wait()
+	text, err := os.ReadFile(log)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if m := execLine.FindStringSubmatch(line); m != nil {
+			programs = append(programs, filepath.Base(m[1]))
+		}
+		if m := forkLine.FindString(line); m != "" && !strings.Contains(m, "CLONE_THREAD") && !strings.Contains(m, "resumed>") {
+			forks++
+		}
+	}
+	return programs, forks
+}
+
+// While nothing changes no process is started, and one per change.
+func TestTerminalProcesses(t *testing.T) {
+	steps := []struct {
+		what  string
+		lines []string
+		kz    int
+	}{
+		{"at prompts outside", []string{"", "", "true", ""}, 0},
+		{"on cd outside", []string{"cd other", "cd deep", "cd ../..", "cd /", "cd /usr/bin", "cd", ""}, 0},
+		{"on entering", []string{"cd app"}, 1},
+		{"at prompts inside", []string{"", "", "true", ""}, 0},
+		{"on cd inside", []string{"cd deep", "cd ..", "cd .", "cd deep", ""}, 0},
+		{"on leaving", []string{"cd ~"}, 1},
+		{"at prompts after that", []string{"", "", "cd other", "cd ..", ""}, 0},
+		{"on entering a project that is not allowed", []string{"cd bad"}, 1},
+		{"at prompts there", []string{"", "", ""}, 0},
+		{"on leaving that", []string{"cd ~"}, 1},
+		{"on entering one that cannot be read", []string{"cd wrong"}, 1},
+		{"at prompts there", []string{"", "", "cd deep", "cd ..", ""}, 0},
+		{"on leaving that", []string{"cd ~"}, 1},
+		{"on going from one to another", []string{"cd app", "cd ../app2", "cd ~"}, 3},
+	}
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		shelltest.Need(t, "strace")
+		d := sit(t, shell, seat{files: nestedFiles + "-- other/deep/file --\n-- bad/.keyzero.toml --\n[env]\nX = \"y\"\n" +
+			"-- wrong/ --\n-- wrong/deep/file --\n-- app2/ --\n[env]\nTOKEN = \"2\"\n"})
+		d.file("wrong/.keyzero.toml", "[env\n")
+		d.age("app", "app2", "bad", "wrong", ".config", ".local")
+		for _, step := range steps {
+			programs, forks := d.processes(func() {
+				for _, line := range step.lines {
+					d.Run(line)
+				}
+			})
+			if len(programs) != step.kz || strings.Count(strings.Join(programs, " "), "kz") != step.kz {
+				t.Errorf("%s (%q) the shell starts %q, want kz %d times", step.what, step.lines, programs, step.kz)
+			}
+			if forks < step.kz || forks > 2*step.kz {
+				t.Errorf("%s (%q) the shell takes %d processes, for %d programs", step.what, step.lines, forks, step.kz)
+			}
+			t.Logf("%s: %s: %d programs, %d processes", shell, step.what, len(programs), forks)
+		}
+	})
+}
