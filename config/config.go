@@ -21,13 +21,14 @@ const (
 // Limits on what a project may ask for. They hold before anything is parsed,
 // where that is possible: the TOML reader takes quadratic time in the number of keys.
 const (
-	MaxFile    = 64 << 10 // bytes of one file
-	MaxEntries = 512      // variables of one plan
-	MaxName    = 128      // bytes of a variable's name
-	MaxRef     = 1 << 10  // bytes of a reference
-	MaxLevels  = 64       // directories walked up, and files inherited
-	maxKeys    = 4096     // keys of one file, options included
-	maxDepth   = 8        // brackets within brackets
+	MaxFile     = 64 << 10 // bytes of one file
+	MaxEntries  = 512      // variables of one plan
+	MaxName     = 128      // bytes of a variable's name
+	MaxRef      = 1 << 10  // bytes of a reference
+	MaxLevels   = 64       // directories walked up, and files inherited
+	maxSections = 64       // environments of one file
+	maxKeys     = 4096     // keys of one file, options included
+	maxDepth    = 8        // brackets within brackets
 )
 
 // A Position is a place in a file.

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -25,7 +26,7 @@ func find(dir, home string, above bool) (path string, ok bool) {
 		}
 		parent := filepath.Dir(dir)
 		next := identify(parent)
-		if parent == dir || here == end || next.device != here.device {
+		if parent == dir || here == end || here != unknown && next.device != here.device {
 			return "", false
 		}
 		dir, here, above = parent, next, false
@@ -33,14 +34,35 @@ func find(dir, home string, above bool) (path string, ok bool) {
 	return "", false
 }
 
+// AsSeen returns the first configuration that the text of a path leads to, as a
+// hook looks for it: name by name up to home or the root. It may be one that
+// Find does not accept. "" stands for none.
+func AsSeen(dir, home string) string {
+	for dir = strings.TrimSuffix(dir, "/"); ; {
+		candidate := dir + "/" + Name
+		if _, err := os.Lstat(candidate); err == nil {
+			return candidate
+		}
+		i := strings.LastIndexByte(dir, '/')
+		if i < 0 || dir == home {
+			return ""
+		}
+		dir = dir[:i]
+	}
+}
+
 // An identity tells a directory from all others, whatever path led to it.
 type identity struct{ device, inode int64 }
 
-// identify returns the identity of dir, or one that none has if it cannot be told.
+// unknown is the identity of what is not there, such as a directory that was
+// removed while a shell is in it.
+var unknown = identity{-1, -1}
+
+// identify returns the identity of dir, or unknown.
 func identify(dir string) identity {
 	var st syscall.Stat_t
 	if err := syscall.Stat(dir, &st); err != nil {
-		return identity{-1, -1}
+		return unknown
 	}
 	return identity{int64(st.Dev), int64(st.Ino)}
 }

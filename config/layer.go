@@ -70,6 +70,9 @@ func (l *Layer) key(d *document, name string) []error {
 	if !validLabel(name) {
 		return []error{errorAt(d.at(name), name, "cannot name an environment: letters, digits, dots, hyphens, underscores, at most 64")}
 	}
+	if len(l.sections) == maxSections {
+		return []error{errorAt(d.at(name), name, "more than %d environments", maxSections)}
+	}
 	return l.section(d, name, table)
 }
 

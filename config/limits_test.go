@@ -51,10 +51,14 @@ func TestLimitsRefuse(t *testing.T) {
 		"arrays, nested":                  {"a=" + strings.Repeat("[", 60<<10), ":1" + keys},
 		"nine brackets":                   {"a=[[[[[[[[[1]]]]]]]]]", ":1" + keys},
 		"nine brackets over lines":        {"a=[\n[\n[[[[[[[1]]]]]]]\n]\n]", ":3" + keys},
+		"nine inline tables":              {"a=" + strings.Repeat("{a=", 9), ":1" + keys},
+		"nine of both":                    {"a=" + strings.Repeat("[{a=", 5), ":1" + keys},
 		"six megabytes of brackets":       {strings.Repeat("[", 6<<20), size},
 		"sixty-four KiB of brackets":      {strings.Repeat("[", 64<<10), ":1" + keys},
 		"a byte too many":                 {strings.Repeat("#", MaxFile+1), size},
 		"keys after a comment":            {"# \"\n" + repeat(5000, "k%d=1\n"), ":4098" + keys},
+		"keys with strings":               {repeat(5000, "k%d=''\n"), ":4097" + keys},
+		"keys with other strings":         {repeat(5000, "k%d=\"a\"\n"), ":4097" + keys},
 		"keys after a string":             {"a=\"\"\"\n\n\"\"\"\n" + repeat(5000, "k%d=1\n"), ":4099" + keys},
 		"not UTF-8":                       {"a = \"\xff\"", ": not UTF-8 text"},
 		"UTF-16":                          {"\xff\xfea\x00=\x00", ": not UTF-8 text"},
@@ -78,13 +82,14 @@ func TestLimitsSeeBehindStrings(t *testing.T) {
 	for _, text := range []string{
 		`""`, `''`, `""""""`, `''''''`, `"a"`, `'a'`, `"\""`, `"\\"`, `"\\\""`, `'\'`, `'"'`, `"'"`, `"#"`, `'#'`, `"\"\\"`,
 		`"""a"""`, `'''a'''`, `"""a""""`, `"""a"""""`, `'''a''''`, `'''a'''''`, `""""a"""`, `"""""a"""`, `''''a'''`, `'''''a'''`, `"""""""`, `""""""""`, `''''''''`,
-		`"""\""""`, `"""\\"""`, `"""\\\""""`, `'''\'''`, `"""'''"""`, `'''"""'''`, "\"\"\"\n\"\"\"", "'''\n'''", "\"\"\"a\n\"b\" \"\"c\"\"\n\"\"\"", "'''\n''a''\n'''", "\"\"\"\\\n  \"\"\"",
+		`"""\""""`, `"""\"""a"""`, `"""\\"""`, `"""\\\"""a"""`, `"""\\"""`, `"""\\\""""`, `'''\'''`, `"""'''"""`, `'''"""'''`, "\"\"\"\n\"\"\"", "'''\n'''", "\"\"\"a\n\"b\" \"\"c\"\"\n\"\"\"", "'''\n''a''\n'''", "\"\"\"\\\n  \"\"\"",
 	} {
 		for what, format := range map[string]string{
 			"many keys":  "x = [%s, {" + repeat(5000, "k%d=1,") + "}]",
 			"many parts": "x = [%s, {" + strings.Repeat("a.", 5000) + "a=1}]",
 			"brackets":   "x = [%s, " + strings.Repeat("[", 20) + strings.Repeat("]", 20) + "]",
-			"few":        "x = [%s, {k=1}]",
+			"more texts": "x = [%s,\"b\",'c',{" + repeat(5000, "k%d=1,") + "}]",
+			"few":        "x = [%s,\"b\",'c',{k=1}]",
 		} {
 			_, err := parse(fmt.Sprintf(format, text))
 			refused := err != nil && strings.Contains(err.Error(), "more than 4096 keys or 8 brackets deep")
@@ -109,20 +114,37 @@ func TestLimitsDoNotCountText(t *testing.T) {
 		"a comment":              "#" + strings.Repeat("=.[{\"'", 10_000),
 		"comments":               strings.Repeat("#=\n", 20_000),
 		"a comment at the end":   "A = 1 #" + strings.Repeat("[", 10_000),
-		"eight brackets":         `[x]` + "\n" + `A = ""`,
+		"tables in a row":        repeat(20, "[x%d.env]\n"),
+		"inline tables in a row": "[secrets]\n" + repeat(20, "A%d = { ref = 'env://A' }\n"),
 		"CR LF":                  strings.Repeat("#=\r\n", 16_000),
 		"as long as it may be":   strings.Repeat("\n", MaxFile),
 		"as many keys as it may": `A = ""` + strings.Repeat("\n", 100),
 	} {
 		t.Run(what, func(t *testing.T) {
 			_, err := parse("[env]\n"[:min(6, MaxFile-len(text))] + text)
-			if err != nil && strings.Contains(err.Error(), "4096 keys") {
-				t.Errorf("Parse = %.120v", err)
-			}
-			if err != nil && what != "eight brackets" {
+			if err != nil {
 				t.Errorf("Parse = %.120v, want no error", err)
 			}
 		})
+	}
+}
+
+// What is just within the limits passes them, and what is beyond does not.
+func TestLimitsAreExact(t *testing.T) {
+	for what, format := range map[string]func(n int) (string, int){
+		"keys":     func(n int) (string, int) { return strings.Repeat("k=\n", n), maxKeys },
+		"dots":     func(n int) (string, int) { return strings.Repeat("a.", n), maxKeys },
+		"brackets": func(n int) (string, int) { return strings.Repeat("[", n), maxDepth },
+		"braces":   func(n int) (string, int) { return strings.Repeat("{", n), maxDepth },
+		"bytes":    func(n int) (string, int) { return strings.Repeat("#", n), MaxFile },
+	} {
+		_, limit := format(0)
+		for _, n := range []int{limit, limit + 1} {
+			text, _ := format(n)
+			if err := checkLimits(testPath, []byte(text)); (err != nil) != (n > limit) {
+				t.Errorf("%d %s: %v", n, what, err)
+			}
+		}
 	}
 }
 

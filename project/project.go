@@ -103,6 +103,10 @@ func (o Opener) gather(p *Project, path string, check bool, level int) ([]*confi
 
 func (o Opener) inherit(p *Project, main config.File, check bool, level int) ([]*config.Layer, error) {
 	path, ok := config.FindAbove(filepath.Dir(main.Path), o.Home)
+	// One that appears in between would be inherited from instead.
+	for dir := filepath.Dir(filepath.Dir(main.Path)); ok && dir != filepath.Dir(path) && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		p.Watch = append(p.Watch, watch.Note(filepath.Join(dir, config.Name)))
+	}
 	if !ok || level >= config.MaxLevels {
 		return nil, &config.Error{Pos: config.Position{Path: main.Path}, Key: "inherit", Msg: "there is no " + config.Name + " further up"}
 	}

@@ -130,6 +130,9 @@ func (a answer) spread(requests []Request, results []Result) {
 
 // finish applies the field and the checks that hold for every store's values.
 func finish(r Result, field string) Result {
+	if errors.Is(r.Err, context.DeadlineExceeded) {
+		r.Err = &Error{Class: Timeout}
+	}
 	if r.Err != nil {
 		return Result{Err: r.Err}
 	}

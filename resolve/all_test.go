@@ -217,7 +217,7 @@ func TestAllWithinTheDeadline(t *testing.T) {
 		if took, most := time.Since(start), 3*time.Second+2*grace; took < 3*time.Second || took > most {
 			t.Errorf("All took %v, want at most %v", took, most)
 		}
-		want := "value of a, timeout: no answer in time, timeout: context deadline exceeded, in the grace, value of e, timeout: no answer in time, timeout: no answer in time"
+		want := "value of a, timeout: no answer in time, timeout: no answer in time, in the grace, value of e, timeout: no answer in time, timeout: no answer in time"
 		if show(got) != want {
 			t.Errorf("All = %s, want %s", show(got), want)
 		}

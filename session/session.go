@@ -26,8 +26,10 @@ type State struct {
 	// after which values are to be fetched again.
 	Mark string `json:"m,omitempty"`
 	// Partial says that something optional could not be loaded.
-	Partial bool       `json:"p,omitempty"`
-	Vars    []Variable `json:"v"`
+	Partial bool `json:"p,omitempty"`
+	// Torn says that the shell was on its way to what Vars say.
+	Torn bool       `json:"t,omitempty"`
+	Vars []Variable `json:"v"`
 }
 
 // A Variable is one that kz loaded.
@@ -35,6 +37,8 @@ type Variable struct {
 	Name string `json:"n"`
 	// Sum recognizes the value that was set, without holding it.
 	Sum []byte `json:"s"`
+	// Was recognizes an earlier value of kz's own, in a torn state.
+	Was []byte `json:"w,omitempty"`
 	// Before is the value that the variable had in the environment, nil if none.
 	Before *string `json:"b,omitempty"`
 	// File is the path of a delivered file, which goes when the variable goes.
@@ -66,7 +70,29 @@ func NewVariable(key seal.Key, name, value string, before *string) Variable {
 
 // Holds reports whether value is the one that was set.
 func (v Variable) Holds(key seal.Key, value string) bool {
-	return hmac.Equal(v.Sum, sum(key, v.Name, value))
+	s := sum(key, v.Name, value)
+	return hmac.Equal(v.Sum, s) || hmac.Equal(v.Was, s)
+}
+
+// Toward returns the state for the time in which a shell goes from s to next,
+// one statement after the other. A shell that is interrupted then keeps it, and
+// everything that kz has set or not yet put back is known by it.
+func (s State) Toward(next State) State {
+	next.Digest, next.Torn, next.Vars = "", true, slices.Clone(next.Vars)
+	for _, old := range s.Vars {
+		i := slices.IndexFunc(next.Vars, func(v Variable) bool { return v.Name == old.Name })
+		if i < 0 {
+			next.Vars = append(next.Vars, old)
+		} else {
+			next.Vars[i].Was = old.Sum
+		}
+	}
+	return next
+}
+
+// untouched reports whether a variable is as it was before kz.
+func (v Variable) untouched(value string, ok bool) bool {
+	return ok && v.Before != nil && value == *v.Before || !ok && v.Before == nil
 }
 
 func sum(key seal.Key, name, value string) []byte {
@@ -150,6 +176,7 @@ func (s State) Outer(key seal.Key, env environ.Env) (outer environ.Env, changed 
 	for _, v := range s.Vars {
 		value, ok := env[v.Name]
 		switch {
+		case s.Torn && v.untouched(value, ok):
 		case !ok || !v.Holds(key, value):
 			changed = append(changed, v.Name)
 		case v.Before != nil:

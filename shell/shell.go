@@ -26,7 +26,8 @@ type Shell struct {
 
 	set, unset string // an exported variable: name and quoted value; name
 	guard      string // a command, and a statement that runs if it succeeded
-	back       string // the command that guards the return of an earlier value
+	again      string // the command that guards another value of kz's own
+	back       string // and the return of an earlier one
 	scalar     string // a shell variable of ours: name, quoted value
 	list       string // the same with any number of words
 }
@@ -51,17 +52,17 @@ var shells = []*Shell{
 	{
 		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset -v %s",
-		guard: "%s && %s", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+		guard: "%s && %s", again: "_kz_take", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
 	},
 	{
 		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset %s",
-		guard: "%s && %s", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+		guard: "%s && %s", again: "_kz_take", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
 	},
 	{
 		Name: "fish", hook: fishHook, quote: fishQuote,
 		set: "set -gx %s %s", unset: "set -e -g %s",
-		guard: "%s; and %s", back: "_kz_back", scalar: "set -g %s %s", list: "set -g %s %s",
+		guard: "%s; and %s", again: "_kz_again", back: "_kz_back", scalar: "set -g %s %s", list: "set -g %s %s",
 	},
 }
 

@@ -8,7 +8,8 @@ type Op int
 // The operations. They differ in what the shell has to remember: kz sees the
 // variables that a shell exports, and only the shell sees those that it does not.
 const (
-	Replace Op = iota // set one that is exported already
+	Replace Op = iota // set one that kz has set before
+	Take              // set one that is exported
 	Add               // set one that is not; the shell keeps what it may have under that name
 	Restore           // set one back to an earlier, exported value
 	Remove            // unset one; the shell puts back what it kept
@@ -28,14 +29,30 @@ type Watch struct{ Path, Twin string }
 // An Update is what one run of kz tells the shell whose hook called it.
 type Update struct {
 	Steps []Step
-	// State is the new value of StateName, "" to unset it.
-	State string
+	// State is the new value of StateName, "" to unset it. Meanwhile is its value
+	// while the steps are taken; it counts if there are any.
+	State, Meanwhile string
 
 	Config string   // the nearest configuration as the hook finds it, "" for none
 	Watch  []Watch  // files that matter
 	Absent []string // files that would matter if they appeared
 	Names  []string // variables that are loaded
 	Said   string   // given back to kz at its next run
+}
+
+func (t *text) step(s Step) {
+	switch s.Op {
+	case Remove:
+		t.call("_kz_drop", s.Name)
+	case Add:
+		t.guarded("_kz_keep", s.Name, s.Value)
+	case Take:
+		t.guarded("_kz_take", s.Name, s.Value)
+	case Restore:
+		t.guarded(t.shell.back, s.Name, s.Value)
+	default:
+		t.guarded(t.shell.again, s.Name, s.Value)
+	}
 }
 
 // StateName is the one variable that kz exports for itself.
@@ -45,17 +62,11 @@ const StateName = "__KZ_STATE"
 // expressed: half an environment is worse than none.
 func (s *Shell) WriteUpdate(w io.Writer, u Update) error {
 	t := &text{shell: s}
+	if len(u.Steps) > 0 && u.Meanwhile != "" {
+		t.set(StateName, u.Meanwhile)
+	}
 	for _, step := range u.Steps {
-		switch step.Op {
-		case Remove:
-			t.call("_kz_drop", step.Name)
-		case Add:
-			t.guarded("_kz_keep", step.Name, step.Value)
-		case Restore:
-			t.guarded(s.back, step.Name, step.Value)
-		default:
-			t.guarded("_kz_take", step.Name, step.Value)
-		}
+		t.step(step)
 	}
 	if u.State == "" {
 		t.unset(StateName)

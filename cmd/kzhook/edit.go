@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,12 +81,14 @@ func (inv *invocation) edited(f config.File, edit func([]byte) ([]byte, error)) 
 }
 
 // held returns the files that the configuration at path consists of, if the
-// user has agreed to them as they are.
+// user has agreed to them as they are: consent by prefix needs no carrying over,
+// and does not become another kind by an edit.
 func (inv *invocation) held(path string) []config.File {
 	user, err := inv.user()
 	if err != nil {
 		return nil
 	}
+	user.Prefixes = nil
 	p, err := inv.opener(user, nil, "").Open(path)
 	if err != nil {
 		return nil
@@ -200,7 +204,7 @@ func checkAddition(name, uri string) error {
 }
 
 // newRef returns the keychain account for a new secret: readable, and its own
-// for each project and environment.
+// for each environment and name of a project's directory.
 func (inv *invocation) newRef(path, environment, name string) string {
 	parts := []string{filepath.Base(filepath.Dir(path))}
 	if environment != "" {
@@ -268,7 +272,9 @@ func (inv *invocation) edit(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	draft := inv.markPath(f.Path) + ".toml"
+	// A draft belongs to the contents that it began with.
+	sum := sha256.Sum256(f.Data)
+	draft := inv.markPath(f.Path) + "-" + hex.EncodeToString(sum[:8]) + ".toml"
 	if err := atomicfile.MkdirPrivate(inv.places.marks); err != nil {
 		return err
 	}

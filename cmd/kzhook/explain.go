@@ -75,6 +75,8 @@ func (inv *invocation) explain(err error) (code int, hint string) {
 	switch {
 	case errors.As(err, &start):
 		return start.code, ""
+	case errors.Is(err, errTimedOut):
+		return exitStore, program + " reload"
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted, program + " reload"
 	case errors.Is(err, context.Canceled):

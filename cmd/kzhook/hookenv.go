@@ -45,6 +45,9 @@ func (inv *invocation) hookEnv(args []string) int {
 		return inv.report(err)
 	}
 	h := &hookRun{inv: inv, pid: call.pid, owner: delivery.For(inv.places.files, call.pid), notes: notes{inv: inv, said: call.said}}
+	if err := inv.places.check(); err != nil {
+		return inv.report(err)
+	}
 	h.memory, err = inv.remember()
 	h.notes.warn(err)
 	// The hook goes by the shell's name for the directory, even one that is gone.
@@ -125,7 +128,7 @@ func parseHookCall(args []string) (call hookCall, err error) {
 func (h *hookRun) arrive() error {
 	inv := h.inv
 	nearest, ok := config.Find(inv.dir, inv.places.home)
-	h.update.Config = nearest
+	h.update.Config = config.AsSeen(inv.dir, inv.env["HOME"])
 	h.watch(watch.Note(inv.places.userConfig))
 	if !ok {
 		return nil
@@ -147,15 +150,23 @@ func (h *hookRun) arrive() error {
 		h.next = h.memory.state
 		return nil
 	}
-	if by, ok := h.mark.interruptedBy(p.Digest, p.Environment); ok {
+	switch by, ok := h.mark.interruptedBy(p.Digest, p.Environment); {
+	case ok:
 		h.stay()
 		h.repeat(by)
 		return errInterrupted
+	case h.mark == timedOutAt(p.Digest, p.Environment, h.pid):
+		h.stay()
+		h.told = true // with what the stores did not answer
+		return errTimedOut
 	}
 	return h.load(user.Deadline)
 }
 
-var errInterrupted = errors.New("loading was interrupted")
+var (
+	errInterrupted = errors.New("loading was interrupted")
+	errTimedOut    = errors.New("loading took too long")
+)
 
 // repeat tells of an earlier interruption, but not to the shell in which it was,
 // whose hook asks again at once: that one is told when it comes back.
@@ -221,11 +232,10 @@ func (h *hookRun) load(deadline time.Duration) error {
 	}
 	if err := h.notes.failures(failures, h.same()); err != nil {
 		h.stay()
-		if ctx.Err() != nil {
-			h.giveUp()
-		}
+		h.rest(ctx)
 		return err
 	}
+	h.rest(ctx)
 	key, err := seal.FileKey(h.inv.places.key)
 	if err != nil {
 		return err
@@ -249,7 +259,7 @@ func (h *hookRun) set(values map[string]resolve.Secret) error {
 		if e.AsFile {
 			path, err := h.owner.Write(placeOf(h.project), e.Name, secret)
 			if err != nil {
-				h.next, h.update.Steps, h.delta = session.State{}, nil, delta{}
+				h.abandon()
 				return err
 			}
 			value, file = path, path
@@ -278,43 +288,77 @@ func (h *hookRun) assign(name, value, file string) session.Variable {
 		return v
 	}
 	op := shell.Add
-	if exported {
+	switch {
+	case exported && mine >= 0 && !slices.Contains(h.memory.changed, name):
 		op = shell.Replace
+	case exported:
+		op = shell.Take
 	}
 	h.update.Steps = append(h.update.Steps, shell.Step{Op: op, Name: name, Value: value})
 	h.delta.set(name, exported)
 	return v
 }
 
-// finish takes back what is loaded and not wanted any more, and writes it all
-// to the shell.
+// finish writes all to the shell. If that cannot be written the shell is to be
+// as it is without the project: what is loaded goes, and nothing comes.
 func (h *hookRun) finish(sh *shell.Shell) error {
+	err := h.write(sh)
+	if err != nil && len(h.next.Vars) > 0 {
+		h.abandon()
+		h.notes.fail(err)
+		h.update.Said = h.notes.token()
+		err = h.write(sh)
+	}
+	if err == nil {
+		h.removeFiles(h.memory.state, h.next)
+		h.owner.Sweep()
+	}
+	return err
+}
+
+// abandon gives up what was to be loaded.
+func (h *hookRun) abandon() {
+	h.removeFiles(h.next, h.memory.state)
+	h.next, h.update.Steps, h.delta = session.State{}, nil, delta{}
+}
+
+// removeFiles removes the delivered files of one state that another does not have.
+func (h *hookRun) removeFiles(of, but session.State) {
+	for _, v := range of.Vars {
+		if v.File != "" && !slices.ContainsFunc(but.Vars, func(o session.Variable) bool { return o.File == v.File }) {
+			h.owner.Remove(v.File)
+		}
+	}
+}
+
+func (h *hookRun) write(sh *shell.Shell) error {
 	h.takeBack()
+	h.update.Names, h.update.State, h.update.Meanwhile = nil, "", ""
 	for _, v := range h.next.Vars {
 		h.update.Names = append(h.update.Names, v.Name)
 	}
-	if len(h.next.Vars) > 0 {
-		state, err := session.Encode(h.memory.key, h.next)
-		if err != nil {
-			return err
-		}
-		h.update.State = state
-	}
+	var err error
 	if len(h.next.Vars) > 0 {
 		h.delta.label = label(h.project)
+		if h.update.State, err = session.Encode(h.memory.key, h.next); err != nil {
+			return err
+		}
+	}
+	if len(h.update.Steps) > 0 {
+		if h.update.Meanwhile, err = session.Encode(h.memory.key, h.memory.state.Toward(h.next)); err != nil {
+			return err
+		}
 	}
 	return sh.WriteUpdate(h.inv.stdout, h.update)
 }
 
+// takeBack has the shell undo what is loaded and not wanted any more.
 func (h *hookRun) takeBack() {
 	wanted := map[string]bool{}
 	for _, v := range h.next.Vars {
-		wanted[v.Name], wanted[v.File] = true, true
+		wanted[v.Name] = true
 	}
 	for _, v := range h.memory.state.Vars {
-		if v.File != "" && !wanted[v.File] {
-			h.owner.Remove(v.File)
-		}
 		if wanted[v.Name] {
 			continue
 		}
@@ -329,20 +373,22 @@ func (h *hookRun) takeBack() {
 		h.update.Steps = append(h.update.Steps, step)
 		h.delta.unset(v.Name, v.Before != nil)
 	}
-	h.owner.Sweep()
 }
 
 // interrupted says so, to a shell that drops what else kz would tell it now.
 func (h *hookRun) interrupted() int {
 	if h.project != nil {
-		h.giveUp()
+		_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment, h.pid))
 	}
 	return h.inv.report(errInterrupted)
 }
 
-// giveUp leaves a mark, so that no prompt begins the same wait again.
-func (h *hookRun) giveUp() {
-	_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment, h.pid))
+// rest leaves a mark if the deadline has passed, so that this shell does not
+// begin the same wait at its next prompt. Another one may.
+func (h *hookRun) rest(ctx context.Context) {
+	if ctx.Err() != nil {
+		_ = h.inv.writeMark(h.project.Path, timedOutAt(h.project.Digest, h.project.Environment, h.pid))
+	}
 }
 
 // label is what messages call a project: its directory, and its environment.

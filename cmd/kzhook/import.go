@@ -55,6 +55,9 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 	refs := make([]resolve.Ref, len(entries))
 	for i, e := range entries {
 		refs[i] = resolve.Ref{Path: inv.newRef(path, "", e.Name), Dir: filepath.Dir(path)}
+		if j := slices.Index(refs[:i], refs[i]); j >= 0 {
+			return &refusal{fmt.Sprintf("%s and %s would both be %s; rename one of them", entries[j].Name, e.Name, refs[i].Path), ""}
+		}
 	}
 	edit := references(entries, refs, to)
 	if err := inv.try(path, edit); err != nil {

@@ -56,7 +56,7 @@ func selfPath() string {
 		path, err = filepath.Abs(path)
 	}
 	if err != nil {
-		return os.Args[0]
+		path, _ = os.Executable()
 	}
 	return path
 }

@@ -19,6 +19,9 @@ func run() int {
 	if len(inv.args) > 0 && inv.args[0] == "hook-env" {
 		return inv.hookEnv(inv.args[1:])
 	}
+	if err := inv.places.check(); err != nil {
+		return inv.report(err)
+	}
 	ctx, stop := untilSignal()
 	defer stop()
 	return inv.report(inv.command().execute(ctx))

@@ -17,12 +17,20 @@ import (
 // again, or that it is to be loaded afresh. It holds no secret.
 type mark string
 
-const interrupted = "interrupted "
+const (
+	interrupted = "interrupted "
+	timedOut    = "timeout "
+)
 
 // interruptedAt returns the mark for having given up on a plan. shell is the
 // process number of the shell that asked for it and was told, or 0.
 func interruptedAt(digest, environment string, shell int) mark {
 	return mark(interrupted + digest + " " + environment + " " + strconv.Itoa(shell))
+}
+
+// timedOutAt returns the mark for a plan that took too long in a shell.
+func timedOutAt(digest, environment string, shell int) mark {
+	return mark(timedOut + digest + " " + environment + " " + strconv.Itoa(shell))
 }
 
 // interruptedBy returns the shell of the mark if that is about the plan.
@@ -36,9 +44,9 @@ func (m mark) interruptedBy(digest, environment string) (shell int, ok bool) {
 func freshMark() mark { return mark("reload " + rand.Text()) }
 
 // reload returns what a session remembers of the mark: a value of its own for
-// each reload, and none for an interruption.
+// each reload, and none for a load that was given up.
 func (m mark) reload() string {
-	if strings.HasPrefix(string(m), interrupted) {
+	if strings.HasPrefix(string(m), interrupted) || strings.HasPrefix(string(m), timedOut) {
 		return ""
 	}
 	return string(m)

@@ -3,8 +3,10 @@ package main
 import (
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"github.com/adrg/xdg"
@@ -23,7 +25,24 @@ type places struct {
 
 const folder = "keyzero"
 
+// check returns an error unless each place is an absolute path: with a relative
+// HOME they would lie in whatever directory one is in, a project's included.
+func (p places) check() error {
+	for _, path := range []string{p.home, p.userConfig, p.trust, p.key, p.marks, p.twins, p.files} {
+		if !filepath.IsAbs(path) {
+			return &refusal{"HOME and the XDG directories must be absolute paths; " + strconv.Quote(path) + " is not one", ""}
+		}
+	}
+	return nil
+}
+
 func findPlaces() places {
+	if !filepath.IsAbs(xdg.Home) {
+		// Relative places would lie in the current directory, where a project
+		// could put consent and settings of its own.
+		_ = os.Setenv("HOME", registeredHome())
+		xdg.Reload()
+	}
 	state := filepath.Join(xdg.StateHome, folder)
 	run := runtimeDir(state)
 	return places{
@@ -35,6 +54,16 @@ func findPlaces() places {
 		twins:      filepath.Join(run, "watch"),
 		files:      filepath.Join(run, "files"),
 	}
+}
+
+// registeredHome returns the home directory that the system has for the user,
+// or one that does not exist, as the system calls the home of those without.
+func registeredHome() string {
+	_ = os.Unsetenv("HOME") // which os/user would believe
+	if u, err := user.Current(); err == nil && filepath.IsAbs(u.HomeDir) {
+		return u.HomeDir
+	}
+	return "/nonexistent"
 }
 
 // userConfig prefers ~/.config on macOS too, if there is a file.

@@ -23,15 +23,12 @@ func planText(p, earlier *project.Project) string {
 			fmt.Fprintf(&b, "and %s\n", printable.Text(f.Path))
 		}
 	}
-	base, _ := p.In("")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	writeEntries(t, base.Entries, before(earlier, ""))
+	base, oldBase := sources(p, ""), sources(earlier, "")
+	writeSources(t, base, oldBase)
 	for _, environment := range p.Sections {
-		plan, _ := p.In(environment)
-		own := without(plan.Entries, base.Entries)
-		old := without(before(earlier, environment), before(earlier, ""))
 		fmt.Fprintf(t, " in %s:\n", environment)
-		writeEntries(t, own, old)
+		writeSources(t, without(sources(p, environment), base), without(sources(earlier, environment), oldBase))
 	}
 	_ = t.Flush()
 	fmt.Fprintf(&b, "%s\n", p.Digest)
@@ -41,51 +38,66 @@ func planText(p, earlier *project.Project) string {
 	return b.String()
 }
 
-func before(earlier *project.Project, environment string) []config.Entry {
-	if earlier == nil {
+// A sourced is a variable and in one line where it comes from, with all that
+// changes its meaning. The line is shown in part if it is long, and compared whole.
+type sourced struct{ name, from string }
+
+func (s sourced) String() string { return clip(s.from) }
+
+// sources returns the variables that a project, which may be nil, asks for in
+// an environment.
+func sources(p *project.Project, environment string) []sourced {
+	if p == nil {
 		return nil
 	}
-	plan, _ := earlier.In(environment)
-	return plan.Entries
-}
-
-// without returns the entries that are not the same in base.
-func without(entries, base []config.Entry) []config.Entry {
-	return slices.DeleteFunc(slices.Clone(entries), func(e config.Entry) bool {
-		return slices.ContainsFunc(base, func(o config.Entry) bool { return o.Name == e.Name && source(o) == source(e) })
-	})
-}
-
-func writeEntries(t *tabwriter.Writer, entries, old []config.Entry) {
-	byName := map[string]config.Entry{}
-	for _, e := range old {
-		byName[e.Name] = e
+	plan, _ := p.In(environment)
+	var list []sourced
+	for _, e := range plan.Entries {
+		list = append(list, sourced{e.Name, printable.Text(source(plan, e))})
 	}
-	for _, e := range entries {
-		o, known := byName[e.Name]
-		delete(byName, e.Name)
+	return list
+}
+
+// without returns what is not the same in base.
+func without(list, base []sourced) []sourced {
+	return slices.DeleteFunc(slices.Clone(list), func(s sourced) bool { return slices.Contains(base, s) })
+}
+
+func writeSources(t *tabwriter.Writer, list, old []sourced) {
+	byName := map[string]sourced{}
+	for _, o := range old {
+		byName[o.name] = o
+	}
+	for _, s := range list {
+		o, known := byName[s.name]
+		delete(byName, s.name)
 		switch {
 		case !known:
-			fmt.Fprintf(t, "  + %s\t%s\n", e.Name, source(e))
-		case source(o) != source(e):
-			fmt.Fprintf(t, "  ~ %s\t%s\t(was %s)\n", e.Name, source(e), source(o))
+			fmt.Fprintf(t, "  + %s\t%v\n", s.name, s)
+		case o == s:
+			fmt.Fprintf(t, "    %s\t%v\n", s.name, s)
+		case o.String() == s.String():
+			fmt.Fprintf(t, "  ~ %s\t%v\t(changed in what is not shown)\n", s.name, s)
 		default:
-			fmt.Fprintf(t, "    %s\t%s\n", e.Name, source(e))
+			fmt.Fprintf(t, "  ~ %s\t%v\t(was %v)\n", s.name, s, o)
 		}
 	}
 	for _, o := range old {
-		if _, gone := byName[o.Name]; gone {
-			fmt.Fprintf(t, "  - %s\t%s\n", o.Name, source(o))
+		if _, gone := byName[o.name]; gone {
+			fmt.Fprintf(t, "  - %s\t%v\n", o.name, o)
 		}
 	}
 }
 
-// source says in one line where an entry comes from, with what changes its meaning.
-func source(e config.Entry) string {
+func source(plan config.Plan, e config.Entry) string {
 	text := ""
 	switch {
 	case e.Provider != "":
-		text = e.Provider + " " + e.Ref
+		text = e.Provider
+		if p, named := plan.Providers[e.Provider]; named {
+			text += " (" + p.Type + ")"
+		}
+		text += " " + e.Ref
 	case e.Secret:
 		text = "composed: " + e.Text
 	default:
@@ -97,6 +109,9 @@ func source(e config.Entry) string {
 	if e.Default != nil {
 		text += " default " + *e.Default
 	}
+	if e.TTL != nil {
+		text += " for " + e.TTL.String()
+	}
 	if e.AsFile {
 		text += " as a file"
 	}
@@ -106,7 +121,10 @@ func source(e config.Entry) string {
 	if e.Optional {
 		text += " if there is one"
 	}
-	return clip(printable.Text(text))
+	if e.Dir != plan.Dir {
+		text += " of " + e.Dir
+	}
+	return text
 }
 
 // clip keeps a line on one line of a screen; what is cut off is told by its length.

@@ -103,8 +103,9 @@ func from(e config.Entry) string {
 	return "is a plain value"
 }
 
-// maxTyped is the most that is read from stdin: one byte more than any value.
-const maxTyped = resolve.MaxValue + 2
+// maxTyped is the most that is read from stdin: a value, a line's end of two
+// bytes, and one byte more, by which a longer text shows.
+const maxTyped = resolve.MaxValue + 3
 
 // readValue reads a value from stdin: from a terminal without echo, else all of
 // it, less one newline at the end. Nothing at all is no value.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,8 +27,13 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 	"need": need, "printable": isPrintable, "unseen": unseen,
 }
 
-// testKey is where scripts keep the test that runs them.
-type testKey struct{}
+// A script is what the commands of one have to remember.
+type script struct {
+	test     testing.TB
+	keychain []string
+}
+
+type scriptKey struct{}
 
 // digest NAME sets the variable to the digest of the configuration here.
 func digest(ts *testscript.TestScript, neg bool, args []string) {
@@ -98,7 +104,7 @@ func need(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range args {
 		if name == "root" {
 			if os.Geteuid() != 0 {
-				ts.Value(testKey{}).(testscript.T).Skip("needs root")
+				ts.Value(scriptKey{}).(*script).test.Skip("needs root")
 			}
 			continue
 		}
@@ -106,14 +112,20 @@ func need(ts *testscript.TestScript, neg bool, args []string) {
 			if os.Getenv("KZ_NEED_SHELLS") == "1" {
 				ts.Fatalf("%s is needed", name)
 			}
-			ts.Value(testKey{}).(testscript.T).Skip(name, "is needed")
+			ts.Value(scriptKey{}).(*script).test.Skip(name, "is needed")
 		}
 	}
 }
 
-// startKeychain starts a real keychain of the script's own.
+// startKeychain starts a real keychain of the script's own; keychain lock locks it.
 func startKeychain(ts *testscript.TestScript, neg bool, args []string) {
-	for _, entry := range keyringtest.Start(ts.Value(testKey{}).(testing.TB)) {
+	s := ts.Value(scriptKey{}).(*script)
+	if slices.Equal(args, []string{"lock"}) {
+		keyringtest.Lock(s.test, s.keychain)
+		return
+	}
+	s.keychain = keyringtest.Start(s.test)
+	for _, entry := range s.keychain {
 		if name, value, _ := strings.Cut(entry, "="); name == "DBUS_SESSION_BUS_ADDRESS" {
 			ts.Setenv(name, value)
 		}
@@ -202,7 +214,7 @@ func unseen(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: unseen VALUE PROGRAM [ARG...]")
 	}
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
-		ts.Value(testKey{}).(testscript.T).Skip("needs /proc")
+		ts.Value(scriptKey{}).(*script).test.Skip("needs /proc")
 	}
 	done, seen := make(chan struct{}), make(chan string)
 	go func() {

@@ -39,7 +39,7 @@ func scrub(e *testscript.Env) error {
 			return err
 		}
 	}
-	e.Values[testKey{}] = e.T()
+	e.Values[scriptKey{}] = &script{test: e.T().(testing.TB)}
 	e.Cd = home
 	return os.Chmod(e.WorkDir, 0o755)
 }

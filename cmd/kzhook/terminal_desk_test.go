@@ -316,9 +316,10 @@ func (d *desk) age(names ...string) {
 	}
 }
 
+// walkFiles calls f for each file below dir that is one. Fish keeps a FIFO.
 func walkFiles(dir string, f func(path string)) error {
 	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
+		if err == nil && e.Type().IsRegular() {
 			f(path)
 		}
 		return err

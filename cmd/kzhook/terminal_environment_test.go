@@ -36,6 +36,13 @@ func TestTerminalEnvironments(t *testing.T) {
 			{"UNSET KEYZERO_ENV", "kz: ~TOKEN (app)", "base"},
 			{"cd ..", "kz: -TOKEN", ""},
 		},
+		// Leaving does not undo what the user chose inside.
+		"set inside": {
+			{"cd app", "kz: +TOKEN (app)", "base"},
+			{"export KEYZERO_ENV=production", "kz: +EXTRA ~TOKEN (app/production)", "prod"},
+			{"cd ..", "kz: -EXTRA -TOKEN", ""},
+			{"cd app", "kz: +EXTRA +TOKEN (app/production)", "prod"},
+		},
 		"set outside": {
 			{"export KEYZERO_ENV=production", "", ""},
 			{"cd app", "kz: +EXTRA +TOKEN (app/production)", "prod"},

@@ -29,6 +29,11 @@ func TestTerminalHookTwice(t *testing.T) {
 		if got := d.Output(registered[shell]); got != before {
 			t.Errorf("after sourcing the hook again the shell has\n%s\nand had\n%s", got, before)
 		}
+		if shell == "fish" {
+			d.Run("set -g PLAIN mine")
+		} else {
+			d.Run("PLAIN=mine")
+		}
 		runs := d.count()
 		d.expect("cd app", "kz: +PLAIN +TOKEN ~OUT (app)")
 		d.calm(runs)
@@ -42,6 +47,9 @@ func TestTerminalHookTwice(t *testing.T) {
 			t.Errorf("kz ran %d times on leaving, want 1", n)
 		}
 		d.has("TOKEN", "OUT=outer")
+		if got := d.Output(`echo "$PLAIN"`); got != "mine\n" {
+			t.Errorf("PLAIN is %q", got)
+		}
 	})
 }
 
@@ -197,6 +205,34 @@ printenv TOKEN || echo none
 			if err != nil || string(out) != "kz\nnone\nnone\n" {
 				t.Errorf("with %q the script prints %q, %v\n%s", option, out, err, stderr.String())
 			}
+		}
+	})
+}
+
+// The first prompt after the hook was sourced calls kz where there is something
+// to load or to check, once, and elsewhere not at all.
+func TestTerminalFirstPrompt(t *testing.T) {
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		d := sit(t, shell, seat{files: nestedFiles})
+		d.age("app", ".config", ".local")
+		runs := d.count()
+		for _, place := range []struct {
+			dir, says string
+			runs      int
+		}{{"~", "", 0}, {"app/deep", "kz: +OUT +PLAIN +TOKEN (app)", 1}} {
+			d.nest(shell, true) // another shell each time, with higher numbers
+			runs.reset()
+			d.Run("_kz_off; cd " + place.dir)
+			d.expect(strings.TrimSpace(hookLine(shell)), place.says)
+			d.expect("", "")
+			if n := runs.reset(); n != place.runs+1 { // one is _kz_off's
+				t.Errorf("in %s kz ran %d times at the first prompts, want %d", place.dir, n-1, place.runs)
+			}
+		}
+		d.nest(shell, true)
+		d.has("TOKEN=kz")
+		if n := runs.reset(); n != 1 {
+			t.Errorf("in a loaded project kz ran %d times at the first prompts, want once", n)
 		}
 	})
 }

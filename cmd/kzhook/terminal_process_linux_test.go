@@ -19,12 +19,11 @@ var (
 	forkLine = regexp.MustCompile(`(clone3?|v?fork)\(.*`)
 )
 
-// processes returns the programs that the shell and its children start while f
-// runs, and how many processes it takes. Threads do not count.
-func (d *desk) processes(f func()) (programs []string, forks int) {
+// trace returns what strace sees of the shell and its children while f runs.
+func (d *desk) trace(what string, f func()) string {
 	d.t.Helper()
 	log := filepath.Join(d.t.TempDir(), "strace")
-	cmd := exec.Command("strace", "-f", "-e", "trace=process", "-o", log, "-p", strconv.Itoa(d.Pid()))
+	cmd := exec.Command("strace", "-f", "-e", "trace="+what, "-o", log, "-p", strconv.Itoa(d.Pid()))
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		d.t.Fatal(err)
@@ -32,8 +31,8 @@ func (d *desk) processes(f func()) (programs []string, forks int) {
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
-	r := bufio.NewReader(stderr)
-	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "attached") {
+	line, err := bufio.NewReader(stderr).ReadString('\n')
+	if err != nil || !strings.Contains(line, "attached") {
 		_ = cmd.Wait()
 		d.t.Skipf("strace cannot trace the shell: %s %v", line, err)
 	}
@@ -44,7 +43,14 @@ func (d *desk) processes(f func()) (programs []string, forks int) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	for line := range strings.Lines(string(text)) {
+	return string(text)
+}
+
+// processes returns the programs that the shell and its children start while f
+// runs, and how many processes it takes. Threads do not count.
+func (d *desk) processes(f func()) (programs []string, forks int) {
+	d.t.Helper()
+	for line := range strings.Lines(d.trace("process", f)) {
 		line = strings.TrimSpace(line)
 		if m := execLine.FindStringSubmatch(line); m != nil {
 			programs = append(programs, filepath.Base(m[1]))
@@ -98,5 +104,42 @@ func TestTerminalProcesses(t *testing.T) {
 			}
 			t.Logf("%s: %s: %d programs, %d processes", shell, step.what, len(programs), forks)
 		}
+	})
+}
+
+// In a directory that was not allowed nothing is started, nothing is asked, and
+// nothing is opened but the two files that consent would be about.
+func TestTerminalTouchesNothing(t *testing.T) {
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		shelltest.Need(t, "strace")
+		d := sit(t, shell, seat{})
+		for _, name := range strings.Fields(".keyzero.toml .keyzero.local.toml .env .envrc .rvmrc mise.toml values") {
+			d.file("bad/"+name, "[secrets]\nTOKEN = \"dotenv://values#TOKEN\"\nOTHER = \"op://vault/item/field\"\nA = \"keychain://a\"\n")
+		}
+		for _, name := range strings.Fields("op vault aws age sops kz-fetch store sh") {
+			d.program("bad/"+name, "#!/bin/sh\ntouch ~/pwned\n")
+		}
+		d.Run("export PATH=.:$PATH")
+		seen := d.trace("execve,connect,openat,open", func() { d.Run("cd bad"); d.Run(""); d.Run("cd ~") })
+		var opened []string
+		for line := range strings.Lines(seen) {
+			switch _, path, _ := strings.Cut(line, d.path("bad")+"/"); {
+			case strings.Contains(line, "connect("):
+				t.Errorf("something connects: %s", line)
+			case strings.Contains(line, "execve(") && !strings.Contains(line, d.path("bin/kz")+`"`):
+				t.Errorf("something is started: %s", line)
+			case path != "":
+				opened = append(opened, path[:strings.IndexByte(path, '"')])
+			}
+		}
+		if len(opened) == 0 {
+			t.Fatalf("not even the configuration is opened:\n%s", seen)
+		}
+		for _, name := range opened {
+			if name != ".keyzero.toml" && name != ".keyzero.local.toml" {
+				t.Errorf("%s is opened", name)
+			}
+		}
+		d.nothingExecuted()
 	})
 }

@@ -11,7 +11,7 @@ import (
 // hostileValues are what a store may hold.
 var hostileValues = []string{
 	"plain", "two words", " leading", "trailing ", "it's", `"double"`, "$HOME", "${HOME}", "$(touch pwned)", "`touch pwned`", "a$$b", "!!", "!$", "!x",
-	"one\ntwo", "\n", "\n\n", "ends\n", "tab\there", "cr\r", "crlf\r\nx", "\x1b[31m", "\a\b\x01\x7f", "ünï", "漢字😀", "\xff\xfe", "a\x80b", "\u2028", "\u202e",
+	"one\ntwo", "\n", "\n\n", "ends\n", "tab\there", "cr\rx", "crlf\r\nx", "\x1b[31m", "\a\b\x01\x7f", "ünï", "漢字😀", "\xff\xfe", "a\x80b", "\u2028", "\u202e",
 	"-n", "-e", "--", "*", "?", "[a-z]", "{a,b}", "~", "~root", "%s%n", "%(?.x.y)", "100%", `back\slash`, `\`, `\n`, `\\`, `\'`, `'\''`, "a:b:c", "a||b", "a&&b;c", "(paren)",
 	"() { :; }; touch pwned", "() { touch pwned; }", "=x", "#x", "a=b", "a[$(touch pwned)]", "<(touch pwned)", ">pwned", "^x^y", "a\\\nb", "'; touch pwned; '", `"; touch pwned; "`,
 	strings.Repeat("long $(touch pwned) ", 3000), "{\"json\": [1, \"2\"]}", "-----BEGIN KEY-----\nabc\n-----END KEY-----",
@@ -89,7 +89,7 @@ func TestTerminalLeavesNoFiles(t *testing.T) {
 	inShells(t, allShells, func(t *testing.T, shell string) {
 		d := sit(t, shell, seat{files: canaryFiles + "-- app/deep/file --\n"})
 		count := func() (n int) {
-			for _, dir := range []string{"run", ".local/state", ".local/share", ".cache", "app", ".config/keyzero"} {
+			for _, dir := range []string{"run/keyzero", ".local/state/keyzero", ".local/share/keyzero", "app"} {
 				_ = walkFiles(d.path(dir), func(path string) {
 					n++
 					if data, err := os.ReadFile(path); err == nil && !strings.HasSuffix(path, "/values") && copies(string(data)) > 0 {

@@ -113,7 +113,32 @@ func (p *Provider) read(src source) contents {
 	return contents{values: values}
 }
 
-var errNotRegular = errors.New("not a regular file")
+var (
+	errNotRegular = errors.New("not a regular file")
+	errWriters    = errors.New("other users can write it")
+)
+
+// checkWriters returns an error unless the file, and each directory between it
+// and the config's, is only the user's or root's to write. A group with the
+// user's own number has nobody else in it, by convention.
+func checkWriters(root *os.Root, name string, file fs.FileInfo) error {
+	infos := []fs.FileInfo{file}
+	for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
+		info, err := root.Stat(dir)
+		if err != nil {
+			return err
+		}
+		infos = append(infos, info)
+	}
+	for _, info := range infos {
+		st, mode := info.Sys().(*syscall.Stat_t), info.Mode().Perm()
+		private := int(st.Gid) == os.Geteuid() && int(st.Gid) == os.Getegid()
+		if st.Uid != 0 && int(st.Uid) != os.Geteuid() || mode&0o002 != 0 || mode&0o020 != 0 && !private {
+			return errWriters
+		}
+	}
+	return nil
+}
 
 // load reads at most one byte more than a file may have.
 func load(src source) ([]byte, error) {
@@ -135,6 +160,9 @@ func load(src source) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errNotRegular
 	}
+	if err := checkWriters(root, src.name, info); err != nil {
+		return nil, err
+	}
 	return io.ReadAll(io.LimitReader(f, dotenv.MaxSize+1))
 }
 
@@ -148,6 +176,8 @@ func classify(src source, err error) error {
 		return resolve.Errorf(resolve.Malformed, "%v:%d: %s", src, syntax.Line, syntax.Msg)
 	case err == dotenv.ErrTooLarge, err == errNotRegular:
 		return resolve.Errorf(resolve.Malformed, "%v: %v", src, err)
+	case err == errWriters:
+		return resolve.Errorf(resolve.Denied, "%v: %v", src, err)
 	case errors.Is(err, fs.ErrNotExist), errno == syscall.ENOTDIR:
 		return resolve.Errorf(resolve.NotFound, "%v: no such file", src)
 	case errors.Is(err, fs.ErrPermission):

@@ -77,11 +77,15 @@ _kz_eval() {
 # Without kz, what it loaded goes all the same.
 _kz_gone() {
   \builtin local _kz_name
-  for _kz_name in ${_kz_names[@]+"${_kz_names[@]}"}; do _kz_drop "$_kz_name"; done
-  \builtin unset -v __KZ_STATE
   if ! \builtin test "${_kz_said-}" = gone; then
-    \builtin printf 'kz: %q: not found; what it had loaded is unset\n' "$_kz_self" >&2
+    \builtin printf 'kz: %q: not found' "$_kz_self" >&2
+    if [[ -n ${_kz_names[*]-} ]]; then \builtin printf '; what it had loaded is unset' >&2; fi
+    \builtin printf '\n' >&2
   fi
+  for _kz_name in ${_kz_names[@]+"${_kz_names[@]}"}; do
+    _kz_drop "$_kz_name"
+    \builtin unset -v __KZ_STATE
+  done
   _kz_said=gone _kz_tries=0 _kz_names=()
 }
 

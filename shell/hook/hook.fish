@@ -76,12 +76,14 @@ end
 
 # Without kz, what it loaded goes all the same.
 function _kz_gone
+    if test "$_kz_said" != gone
+        set -l _kz_rest
+        set -q _kz_names[1]; and set _kz_rest '; what it had loaded is unset'
+        builtin echo "kz: "(string escape -- $_kz_self)": not found$_kz_rest" >&2
+    end
     for _kz_name in $_kz_names
         _kz_drop $_kz_name
-    end
-    set -e -g __KZ_STATE
-    if test "$_kz_said" != gone
-        builtin echo "kz: "(string escape -- $_kz_self)": not found; what it had loaded is unset" >&2
+        set -e -g __KZ_STATE
     end
     set -g _kz_said gone
     set -g _kz_tries 0
@@ -93,14 +95,16 @@ end
 # shell can tell of one that is not loaded yet it keeps: scope and elements.
 function _kz_take
     set -l _kz_was _kz_was_$argv[1]
-    if not contains -- $argv[1] $_kz_names
-        set -e -g $_kz_was
-        if set -qg $argv[1]
-            set -g $_kz_was global $$argv[1]
-        else if set -qU $argv[1]
-            set -g $_kz_was universal
-        end
+    set -e -g $_kz_was
+    if set -qg $argv[1]
+        set -g $_kz_was global $$argv[1]
+    else if set -qU $argv[1]
+        set -g $_kz_was universal
     end
+    _kz_again $argv[1]
+end
+
+function _kz_again
     if not set -gx $argv[1] '' 2>/dev/null
         builtin echo "kz: $argv[1] is readonly in this shell and stays as it is" >&2
         return 1
@@ -136,7 +140,7 @@ function _kz_off
     for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|watch|absent|names|said|tries|was_.*)$')
         set -e -g $_kz_name
     end
-    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_back _kz_put _kz_off
+    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_again _kz_keep _kz_drop _kz_back _kz_put _kz_off
 end
 
 # A shell that inherited nothing has nothing to ask kz until it meets a

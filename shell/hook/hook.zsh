@@ -9,7 +9,7 @@
 # no process.
 _kz_hook() {
   \builtin \emulate -L zsh
-  _kz_same || (( _kz_tries > 1 )) || _kz_run
+  (( ZSH_SUBSHELL )) || _kz_same || (( _kz_tries > 1 )) || _kz_run
 }
 
 # True if all is as kz last found it.
@@ -71,9 +71,11 @@ _kz_run() {
 # Without kz, what it loaded goes all the same.
 _kz_gone() {
   \builtin \local _kz_name
-  for _kz_name in "${_kz_names[@]}"; do _kz_drop "$_kz_name"; done
-  \builtin \unset __KZ_STATE
-  [[ $_kz_said == gone ]] || \builtin \print -ru2 -- "kz: ${(q+)_kz_self}: not found; what it had loaded is unset"
+  [[ $_kz_said == gone ]] || \builtin \print -ru2 -- "kz: ${(q+)_kz_self}: not found${_kz_names[1]:+; what it had loaded is unset}"
+  for _kz_name in "${_kz_names[@]}"; do
+    _kz_drop "$_kz_name"
+    \builtin \unset __KZ_STATE
+  done
   _kz_said=gone _kz_tries=0 _kz_names=()
 }
 
