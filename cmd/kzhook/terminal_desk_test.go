@@ -20,6 +20,8 @@ type desk struct {
 	t     *testing.T
 	shell string
 	home  string // without symbolic links
+	// nested is where the numbers of prompts begin in the shell last started in this one.
+	nested int
 }
 
 // A seat says how a desk is set up, beyond what all have.

@@ -209,8 +209,8 @@ printenv TOKEN || echo none
 	})
 }
 
-// The first prompt after the hook was sourced calls kz where there is something
-// to load or to check, once, and elsewhere not at all.
+// The first prompt of a shell calls kz where there is something to load or to
+// check, once, and elsewhere not at all.
 func TestTerminalFirstPrompt(t *testing.T) {
 	inShells(t, allShells, func(t *testing.T, shell string) {
 		d := sit(t, shell, seat{files: nestedFiles})
@@ -219,21 +219,14 @@ func TestTerminalFirstPrompt(t *testing.T) {
 		for _, place := range []struct {
 			dir, says string
 			runs      int
-		}{{"~", "", 0}, {"app/deep", "kz: +OUT +PLAIN +TOKEN (app)", 1}} {
-			d.nest(shell, true) // another shell each time, with higher numbers
-			runs.reset()
-			d.Run("_kz_off; cd " + place.dir)
-			d.expect(strings.TrimSpace(hookLine(shell)), place.says)
+		}{{"~", "", 0}, {"~/app", "kz: +OUT +PLAIN +TOKEN (app)", 1}, {".", "", 1}, {"deep", "", 1}} {
+			d.expect("exec "+d.nestedStart(shell, "cd "+place.dir), place.says)
 			d.expect("", "")
-			if n := runs.reset(); n != place.runs+1 { // one is _kz_off's
-				t.Errorf("in %s kz ran %d times at the first prompts, want %d", place.dir, n-1, place.runs)
+			if n := runs.reset(); n != place.runs {
+				t.Errorf("in a shell that starts in %s kz ran %d times, want %d", place.dir, n, place.runs)
 			}
 		}
-		d.nest(shell, true)
 		d.has("TOKEN=kz")
-		if n := runs.reset(); n != 1 {
-			t.Errorf("in a loaded project kz ran %d times at the first prompts, want once", n)
-		}
 	})
 }
 

@@ -27,18 +27,24 @@ var bump = map[string]string{
 	"bash": "_shelltest[0]=%d", "zsh": "_shelltest[n]=%d", "fish": "set -g _shelltest (seq %d)",
 }
 
-const nestedNumber, returnNumber = 1000, 2000
-
-// nest starts a shell in the shell of the desk, or in its place. The outer one's
-// prompts go on from returnNumber.
+// nest starts a shell in the shell of the desk, or in its place.
 func (d *desk) nest(shell string, replace bool) string {
 	d.t.Helper()
-	n := nested[shell]
-	d.file(n.file, fmt.Sprintf(n.text, nestedNumber)+"\n"+hookLine(shell))
+	start := d.nestedStart(shell, "")
 	if replace {
-		return d.says("exec " + n.start)
+		return d.says("exec " + start)
 	}
-	return d.says(fmt.Sprintf(bump[d.shell], returnNumber) + "; " + n.start)
+	return d.says(fmt.Sprintf(bump[d.shell], d.nested+500) + "; " + start)
+}
+
+// nestedStart returns the line that starts another shell, which reads first and
+// then the hook. The outer one's prompts are to go on 500 later.
+func (d *desk) nestedStart(shell, first string) string {
+	d.t.Helper()
+	d.nested += 1000
+	n := nested[shell]
+	d.file(n.file, first+"\n"+fmt.Sprintf(n.text, d.nested)+"\n"+hookLine(shell))
+	return n.start
 }
 
 const nestedFiles = "-- app/ --\n[env]\nTOKEN = \"kz\"\nOUT = \"kz\"\nPLAIN = \"kz\"\n-- app/deep/file --\n"
@@ -102,9 +108,7 @@ func TestTerminalShellElsewhere(t *testing.T) {
 	inShells(t, allShells, func(t *testing.T, shell string) {
 		d := sit(t, shell, seat{files: nestedFiles, env: []string{"OUT=outer"}})
 		d.Run("cd app")
-		n := nested[shell]
-		d.file(n.file, "cd ~\n"+fmt.Sprintf(n.text, nestedNumber)+"\n"+hookLine(shell))
-		d.expect("exec "+n.start, "kz: ~OUT -PLAIN -TOKEN")
+		d.expect("exec "+d.nestedStart(shell, "cd ~"), "kz: ~OUT -PLAIN -TOKEN")
 		d.has("TOKEN", "OUT=outer", "PLAIN")
 	})
 }
