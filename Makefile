@@ -32,7 +32,7 @@ demo: build ## show kz at work, in a temporary home
 
 test: ## install what the tests need, then run them all
 	tools/need
-	KZ_NEED_SHELLS=1 go test -race -shuffle=on ./...
+	KZ_NEED_SHELLS=1 go test -race -shuffle=on -timeout 20m ./...
 
 check: test lint fuzz ## what CI runs: test, lint, fuzz
 

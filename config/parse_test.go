@@ -457,7 +457,7 @@ func TestVariableNames(t *testing.T) {
 
 func TestLabels(t *testing.T) {
 	for label, want := range map[string]bool{
-		"a": true, "production": true, "prod-eu.1_x": true, "9": true, strings.Repeat("a", 64): true,
+		"a": true, "z": true, "A": true, "Z": true, "0": true, "9": true, "xz-XZ.09_": true, "production": true, strings.Repeat("a", 64): true,
 		"": false, ".": false, "..": false, "../x": false, "-x": false, "_x": false, ".x": false, "a/b": false, `a\b`: false, "a b": false, "~": false,
 		"%00": false, "a\x00": false, "é": false, "a\xe9": false, "--": false, strings.Repeat("a", 65): false,
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,6 +44,9 @@ func (inv *invocation) hookEnv(args []string) int {
 	call, err := parseHookCall(args)
 	if err != nil {
 		return inv.report(err)
+	}
+	if call.pid == 0 {
+		call.pid = os.Getppid()
 	}
 	h := &hookRun{inv: inv, pid: call.pid, owner: delivery.For(inv.places.files, call.pid), notes: notes{inv: inv, said: call.said}}
 	if err := inv.places.check(); err != nil {
@@ -157,7 +161,7 @@ func (h *hookRun) arrive() error {
 		return errInterrupted
 	case h.mark == timedOutAt(p.Digest, p.Environment, h.pid):
 		h.stay()
-		h.told = true // with what the stores did not answer
+		h.told = h.notes.said != "" // unless the shell has been elsewhere meanwhile
 		return errTimedOut
 	}
 	return h.load(user.Deadline)

@@ -98,6 +98,9 @@ func source(plan config.Plan, e config.Entry) string {
 			text += " (" + p.Type + ")"
 		}
 		text += " " + e.Ref
+		if e.Dir != plan.Dir {
+			text += " of " + e.Dir
+		}
 	case e.Secret:
 		text = "composed: " + e.Text
 	default:
@@ -120,9 +123,6 @@ func source(plan config.Plan, e config.Entry) string {
 	}
 	if e.Optional {
 		text += " if there is one"
-	}
-	if e.Dir != plan.Dir {
-		text += " of " + e.Dir
 	}
 	return text
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,12 +46,11 @@ func (inv *invocation) put(ctx context.Context, o opened, names []string, missin
 	}
 	defer closeStores(providers)
 	if missing {
-		_, failures := o.Values(ctx, providers, o.memory.outer, func(e config.Entry) bool { return e.Provider != "" })
-		for _, f := range failures {
-			if resolve.ClassOf(f.Err) == resolve.NotFound {
-				names = append(names, f.Entry.Name)
-			}
+		more, err := missingFrom(ctx, o, providers)
+		if err != nil {
+			return err
 		}
+		names = append(names, more...)
 	} else if len(names) == 0 {
 		return usageError("put: which secret? NAME, or --missing")
 	}
@@ -69,6 +69,24 @@ func (inv *invocation) put(ctx context.Context, o opened, names []string, missin
 	return inv.writeMark(o.Path, freshMark()) // shells load the new value at their next prompt
 }
 
+// missingFrom returns the secrets that a store which kz can write to does not have.
+func missingFrom(ctx context.Context, o opened, providers map[string]resolve.Provider) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
+	defer cancel()
+	_, failures := o.Values(ctx, providers, o.memory.outer, func(e config.Entry) bool {
+		_, ok := providers[e.Provider].(resolve.Storer)
+		return ok
+	})
+	var names []string
+	for _, f := range failures {
+		if resolve.ClassOf(f.Err) != resolve.NotFound {
+			return nil, f
+		}
+		names = append(names, f.Entry.Name)
+	}
+	return names, nil
+}
+
 func (inv *invocation) putOne(ctx context.Context, o opened, providers map[string]resolve.Provider, name string) error {
 	e, err := entryOf(o.Project, name)
 	if err != nil {
@@ -77,6 +95,9 @@ func (inv *invocation) putOne(ctx context.Context, o opened, providers map[strin
 	store, ok := providers[e.Provider].(resolve.Storer)
 	if !ok {
 		return &refusal{fmt.Sprintf("%s: %s, which kz only reads", name, from(e)), ""}
+	}
+	if e.Field != "" {
+		return &refusal{fmt.Sprintf("%s: is the field %s of %s, and kz stores whole values only", name, strconv.Quote(e.Field), e.Ref), ""}
 	}
 	value, err := inv.readValue(ctx, name)
 	if err != nil {

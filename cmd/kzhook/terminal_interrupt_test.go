@@ -205,7 +205,7 @@ func TestTerminalDeadline(t *testing.T) {
 		}
 
 		d.Run("cd ~")
-		d.expect("cd app", interruptedLine)
+		d.expect("cd app", "kz: loading took too long\nkz: hint: kz reload")
 		if n := len(d.asked()); n != 1 {
 			t.Errorf("the store was asked %d times", n)
 		}

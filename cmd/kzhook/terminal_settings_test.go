@@ -18,12 +18,11 @@ var settled = map[string]string{
 const own = `LC_ALL=C sort | grep -Ev '^(_|__KZ_STATE|_kz_.*|BASH_.*|RANDOM|SRANDOM|EPOCH.*|SECONDS|LINENO|COLUMNS|LINES|OLDPWD|PIPESTATUS|_shelltest.*|` +
 	`history|status|CMD_DURATION|pipestatus|fish_.*|REPLY|MATCH|M(BEGIN|END)|match|mbegin|mend|BUFFER|argv|TTYIDLE|SAVEHIST)$'`
 
-const fdLines = ` ~/fds; sed 's/.* \([0-9]* -> \)/\1/; /out/d; /fds/d; /?/d' ~/fds; `
-
+// Globs, because a program that lists the descriptors sees those of its own start.
 var settledFunctions = map[string]string{
-	"bash": `fds() { ls -l /proc/$$/fd >|` + fdLines + `}; own() { ` + own + `; }` + "\n",
-	"zsh":  `fds() { ls -l /proc/$$/fd >|` + fdLines + `}; own() { ` + own + ` }` + "\n",
-	"fish": `function fds; ls -l /proc/$fish_pid/fd >` + fdLines + `end` + "\n" +
+	"bash": `fds() { echo /proc/$$/fd/*; }; own() { ` + own + `; }` + "\n",
+	"zsh":  `fds() { echo /proc/$$/fd/* }; own() { ` + own + ` }` + "\n",
+	"fish": `function fds; echo /proc/$fish_pid/fd/*; end` + "\n" +
 		`function own; ` + strings.ReplaceAll(own, "LC_ALL=C sort", "env LC_ALL=C sort") + `; end` + "\n",
 }
 

@@ -198,7 +198,7 @@ func TestFailures(t *testing.T) {
 			t.Parallel()
 			p := of(t, tt.body)
 			if name == "no interpreter" {
-				p = newProvider(t, Options{Argv: []string{interpretedBy(t, "/nonexistent/interpreter")}})
+				p = newProvider(t, Options{Argv: []string{interpretedBy(t, "/no-such-directory/interpreter")}})
 			}
 			got := fetch(t, p, "a")
 			if got.Err == nil || resolve.ClassOf(got.Err) != tt.class || !strings.HasSuffix(got.Err.Error(), tt.text) {
@@ -240,7 +240,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	p := newProvider(t, Options{
 		Argv:    []string{"dump"},
-		Env:     slices.Concat(passes, stays, []string{"PATH=relative:" + dir + ":/nonexistent::" + open + ":/usr/bin"}),
+		Env:     slices.Concat(passes, stays, []string{"PATH=relative:" + dir + ":/no-such-directory::" + open + ":/usr/bin"}),
 		PassEnv: []string{"MYSTORE_*", "EXACT", "EMPTY_OK_", "LD_LIBRARY_PATH"},
 	})
 	got := fetch(t, p, "a")

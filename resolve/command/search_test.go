@@ -224,7 +224,7 @@ func TestNotAProgram(t *testing.T) {
 	w.must(os.WriteFile(w.at("odd/data"), []byte("#!/bin/sh\n: >"+w.mark), 0o644))
 	w.must(os.WriteFile(w.at("odd/empty"), nil, 0o755))
 	w.link("nowhere", "odd/dangling")
-	path := strings.Join([]string{w.good + "/op", w.at("odd"), w.good, "/nonexistent", w.project, "relative"}, ":")
+	path := strings.Join([]string{w.good + "/op", w.at("odd"), w.good, "/no-such-directory", w.project, "relative"}, ":")
 
 	for program, text := range map[string]string{
 		"":                    `program "": is not a name`,
@@ -240,7 +240,7 @@ func TestNotAProgram(t *testing.T) {
 		"data":                fmt.Sprintf(`program %q: is not executable`, w.at("odd/data")),
 		"dangling":            `program "dangling": not found in PATH`,
 		"/":                   `program "/": is a directory`,
-		"/nonexistent":        `program "/nonexistent": no such file or directory`,
+		"/no-such-directory":        `program "/no-such-directory": no such file or directory`,
 		"/dev/null":           `program "/dev/null": others may write to it or its directory`,
 		w.at("odd/dir"):       fmt.Sprintf(`program %q: is a directory`, w.at("odd/dir")),
 		w.at("odd/fifo"):      fmt.Sprintf(`program %q: is not a regular file`, w.at("odd/fifo")),

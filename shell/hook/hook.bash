@@ -69,7 +69,10 @@ _kz_run() {
 # A function of its own: a DEBUG trap does not follow into it. kz sets
 # _kz_tries to 0 with the last line; without that it was interrupted.
 _kz_eval() {
-  \builtin eval "$("$_kz_self" hook-env --shell bash --pid "$$" --said "${_kz_said-}" "$@")"
+  # In a subshell $$ is the shell around it, whose files are not to be touched.
+  \builtin local _kz_pid="$$"
+  if ! \builtin test "$BASH_SUBSHELL" = 0; then _kz_pid=0; fi
+  \builtin eval "$("$_kz_self" hook-env --shell bash --pid "$_kz_pid" --said "${_kz_said-}" "$@")"
   _kz_choose
   if \builtin test "$_kz_tries" = 0; then _kz_loaded=$_kz_chosen; fi
 }

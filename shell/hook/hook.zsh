@@ -9,7 +9,7 @@
 # no process.
 _kz_hook() {
   \builtin \emulate -L zsh
-  (( ZSH_SUBSHELL )) || _kz_same || (( _kz_tries > 1 )) || _kz_run
+  _kz_same || (( _kz_tries > 1 )) || _kz_run
 }
 
 # True if all is as kz last found it.
@@ -63,7 +63,10 @@ _kz_run() {
     _kz_gone
     \builtin \return
   fi
-  \builtin \eval "$("$_kz_self" hook-env --shell zsh --pid $$ --said "$_kz_said" "$@")"
+  # In a subshell $$ is the shell around it, whose files are not to be touched.
+  \builtin \local _kz_pid=$$
+  (( ZSH_SUBSHELL )) && _kz_pid=0
+  \builtin \eval "$("$_kz_self" hook-env --shell zsh --pid "$_kz_pid" --said "$_kz_said" "$@")"
   _kz_choose
   (( _kz_tries )) || _kz_loaded=$_kz_chosen
 }
