@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -127,7 +128,7 @@ func TestReferencesRefused(t *testing.T) {
 		for _, argv := range [][]string{{prog}, {prog, "{ref}"}, {prog, "{ref}/field"}} {
 			got := fetch(t, newProvider(t, Options{Argv: argv}), ref)
 			want(t, fmt.Sprintf("%q with %.20q", argv[1:], ref), got, "", resolve.Malformed)
-			if got.Err != nil && strings.ContainsAny(got.Err.Error(), "\n\x00\t\x1b\x7f\u0085\xff") {
+			if got.Err != nil && (strings.ContainsAny(got.Err.Error(), "\n\x00\t\x1b\x7f\u0085") || !utf8.ValidString(got.Err.Error())) {
 				t.Errorf("reference %q: control characters in the error", ref)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/zalando/go-keyring"
 
@@ -43,7 +44,7 @@ func TestParse(t *testing.T) {
 		_, err := parse(path)
 		if resolve.ClassOf(err) != resolve.Malformed {
 			t.Errorf("parse(%.40q) leads to %v", path, err)
-		} else if strings.ContainsAny(err.Error(), "\x00\n\x1b\x7f\u0085\xff") {
+		} else if strings.ContainsAny(err.Error(), "\x00\n\x1b\x7f\u0085") || !utf8.ValidString(err.Error()) {
 			t.Errorf("parse(%.40q): control characters in the error", path)
 		}
 	}
