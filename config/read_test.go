@@ -191,6 +191,24 @@ func TestReadIsBounded(t *testing.T) {
 	}
 }
 
+func TestReadClosesWhatItOpens(t *testing.T) {
+	p := newPlace(t)
+	open := func() int {
+		entries, err := os.ReadDir("/dev/fd")
+		must(t, err)
+		return len(entries)
+	}
+	before := open()
+	for range 20 {
+		_, _ = Read(p.path)
+		_, _ = Read(p.b)
+		_, _ = ReadUser(p.b)
+	}
+	if after := open(); after > before+5 {
+		t.Errorf("there were %d open files and are %d", before, after)
+	}
+}
+
 // What the error advises mends it, wherever the file lies, and does nothing else.
 func TestFixMends(t *testing.T) {
 	for what, name := range map[string]string{

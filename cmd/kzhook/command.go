@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // A tree is kz's commands.
@@ -34,7 +36,7 @@ func (inv *invocation) command() tree {
 	root.SetIn(inv.stdin)
 	root.SetOut(inv.stdout)
 	root.SetErr(inv.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err.Error()) })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newHook(inv), newAllow(inv), newDeny(inv), newTrust(inv),
 		newInit(inv), newAdd(inv), newRemove(inv), newEdit(inv),
@@ -47,6 +49,17 @@ func (inv *invocation) command() tree {
 }
 
 func (t tree) execute(ctx context.Context) error { return t.root.ExecuteContext(ctx) }
+
+// flagError is the error for what is wrong with a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return usageError(err.Error())
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	return usageError(err.Error() + didYouMean("--"+unknown.GetSpecifiedName(), names))
+}
 
 // args wraps one of cobra's checks so that what it finds counts as usage.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {

@@ -40,7 +40,7 @@ func newRun(inv *invocation) *cobra.Command {
 			return inv.run(cmd.Context(), o, list)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return runError{usageError("run: " + err.Error())} })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return runError{flagError(cmd, err)} })
 	flags := cmd.Flags()
 	flags.SetInterspersed(false)
 	flags.StringVar(&o.environment, "env", "", "the environment to use")
