@@ -14,6 +14,8 @@ type screen struct {
 	mu      sync.Mutex
 	text    []byte
 	changed chan struct{} // closed at the next change, nil after the last
+
+	at, number, scanned int // see lastPrompt; prompts are sought in the text up to scanned
 }
 
 func newScreen(terminal io.ReadWriter) *screen {
@@ -62,13 +64,16 @@ var prompt = regexp.MustCompile(`<kz:([0-9]+)> `)
 // lastPrompt returns where the first drawing of the highest-numbered prompt
 // begins, and its number. Without any, both are 0.
 func (s *screen) lastPrompt() (at, number int) {
-	text, _ := s.contents()
-	for _, m := range prompt.FindAllStringSubmatchIndex(text, -1) {
-		if n, err := strconv.Atoi(text[m[2]:m[3]]); err == nil && n > number {
-			at, number = m[0], n
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := max(0, s.scanned-len("<kz:1234567> ")) // one may have been half there
+	for _, m := range prompt.FindAllSubmatchIndex(s.text[from:], -1) {
+		if n, err := strconv.Atoi(string(s.text[from+m[2] : from+m[3]])); err == nil && n > s.number {
+			s.at, s.number = from+m[0], n
 		}
 	}
-	return at, number
+	s.scanned = len(s.text)
+	return s.at, s.number
 }
 
 var (

@@ -240,7 +240,7 @@ func TestNotAProgram(t *testing.T) {
 		"data":                fmt.Sprintf(`program %q: is not executable`, w.at("odd/data")),
 		"dangling":            `program "dangling": not found in PATH`,
 		"/":                   `program "/": is a directory`,
-		"/no-such-directory":        `program "/no-such-directory": no such file or directory`,
+		"/no-such-directory":  `program "/no-such-directory": no such file or directory`,
 		"/dev/null":           `program "/dev/null": others may write to it or its directory`,
 		w.at("odd/dir"):       fmt.Sprintf(`program %q: is a directory`, w.at("odd/dir")),
 		w.at("odd/fifo"):      fmt.Sprintf(`program %q: is not a regular file`, w.at("odd/fifo")),
