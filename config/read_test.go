@@ -106,7 +106,8 @@ func TestRead(t *testing.T) {
 func checkRefused(t *testing.T, f File, err error, at, want string, unsafe bool) {
 	t.Helper()
 	var is *UnsafeError
-	if err == nil || !strings.HasSuffix(err.Error(), at+": "+want) || errors.As(err, &is) != unsafe {
+	said := err != nil && err.Error() == at+": "+want || errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(err.Error(), at+": "+want)
+	if !said || errors.As(err, &is) != unsafe {
 		t.Errorf("Read = %v, which is unsafe: %v; want %q, %v", err, errors.As(err, &is), at+": "+want, unsafe)
 	}
 	if len(f.Data) > 0 {
@@ -152,6 +153,38 @@ func TestReadOfOthers(t *testing.T) {
 					checkRefused(t, f, err, test.at(p), test.want, test.want != "permission denied")
 				} else if err != nil || string(f.Data) != own {
 					t.Errorf("Read = %q, %v", f.Data, err)
+				}
+			})
+		})
+	}
+}
+
+// A group is one's own if its number is the user's and it is theirs: then nobody
+// else is in it. One that users share is not.
+func TestReadOfGroups(t *testing.T) {
+	const me, shared = 65534, 100
+	for what, test := range map[string]struct {
+		group, of int // the process's group, and the file's
+		refused   bool
+	}{
+		"one's own":                    {me, me, false},
+		"the one that all users share": {shared, shared, true},
+		"one of one's number":          {shared, me, true},
+		"another":                      {me, shared, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := newPlace(t)
+			if os.Getuid() != 0 {
+				t.Skip("needs root")
+			}
+			must(t, os.Chown(p.path, me, test.of))
+			must(t, os.Chmod(p.path, 0o660))
+			roottest.AsGroup(t, me, test.group, func() {
+				f, err := Read(p.path)
+				if test.refused {
+					checkRefused(t, f, err, p.path, "other users can write it", true)
+				} else if err != nil {
+					t.Errorf("Read = %v", err)
 				}
 			})
 		})

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/getkeyzero/kz/internal/atomicfile"
+	"github.com/getkeyzero/kz/internal/process"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -79,7 +79,7 @@ func (o Owner) Sweep() {
 	for _, e := range entries {
 		number, space, _ := strings.Cut(e.Name(), "-")
 		pid, err := strconv.Atoi(number)
-		if err == nil && pid > 0 && space == namespace() && !alive(pid) {
+		if err == nil && pid > 0 && space == namespace() && !process.Alive(pid) {
 			_ = os.RemoveAll(filepath.Join(o.root, e.Name()))
 		}
 	}
@@ -89,9 +89,4 @@ func (o Owner) Sweep() {
 func Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
-}
-
-func alive(pid int) bool {
-	err := syscall.Kill(pid, 0)
-	return err == nil || errors.Is(err, syscall.EPERM)
 }

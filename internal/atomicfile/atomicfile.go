@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/getkeyzero/kz/internal/process"
 )
 
 // Write replaces the file at path by one with these contents and permissions
@@ -69,15 +71,10 @@ func sweep(path string) {
 	for _, e := range entries {
 		rest, ours := strings.CutPrefix(e.Name(), start)
 		pid, _, _ := strings.Cut(rest, "-")
-		if n, err := strconv.Atoi(pid); ours && err == nil && n > 0 && !alive(n) {
+		if n, err := strconv.Atoi(pid); ours && err == nil && n > 0 && !process.Alive(n) {
 			_ = os.Remove(filepath.Join(filepath.Dir(path), e.Name()))
 		}
 	}
-}
-
-func alive(pid int) bool {
-	err := syscall.Kill(pid, 0)
-	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
 // cause strips the temporary file's name, which would tell the user nothing.

@@ -11,12 +11,18 @@ import (
 // and no other. f stays on its goroutine.
 func As(t *testing.T, uid int, f func()) {
 	t.Helper()
+	AsGroup(t, uid, uid, f)
+}
+
+// AsGroup is As in the group with the number gid.
+func AsGroup(t *testing.T, uid, gid int, f func()) {
+	t.Helper()
 	onThread(t, f, func() error {
-		id := uintptr(uid)
+		u, g := uintptr(uid), uintptr(gid)
 		for _, call := range [][4]uintptr{
 			{syscall.SYS_SETGROUPS, 0, 0, 0},
-			{syscall.SYS_SETRESGID, id, id, id},
-			{syscall.SYS_SETRESUID, id, id, id},
+			{syscall.SYS_SETRESGID, g, g, g},
+			{syscall.SYS_SETRESUID, u, u, u},
 		} {
 			// Not those of package syscall, which change all threads.
 			if _, _, errno := syscall.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {

@@ -7,5 +7,8 @@ import "testing"
 // As skips the test: only Linux lets one thread have another user.
 func As(t *testing.T, _ int, _ func()) { t.Skip("needs Linux") }
 
+// AsGroup skips the test.
+func AsGroup(t *testing.T, _, _ int, _ func()) { t.Skip("needs Linux") }
+
 // Tmpfs skips the test.
 func Tmpfs(t *testing.T, _, _ string, _ func()) { t.Skip("needs Linux") }
