@@ -7,15 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/delivery"
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/project"
-	"github.com/getkeyzero/kz/resolve"
-	"github.com/getkeyzero/kz/seal"
 	"github.com/getkeyzero/kz/session"
 	"github.com/getkeyzero/kz/shell"
 	"github.com/getkeyzero/kz/watch"
@@ -88,43 +85,6 @@ func (h *hookRun) debug() {
 	}
 	fmt.Fprintf(h.inv.stderr, "%s: debug: %s: %d variables loaded, %d statements, %d files watched\n",
 		program, printable.Text(nearest), len(h.next.Vars), len(h.update.Steps), len(h.update.Watch)+len(h.update.Absent))
-}
-
-// A hookCall is the command line of hook-env.
-type hookCall struct {
-	shell *shell.Shell
-	said  string
-	pid   int
-	off   bool
-}
-
-func parseHookCall(args []string) (call hookCall, err error) {
-	for len(args) > 0 && err == nil {
-		flag := args[0]
-		args = args[1:]
-		if flag == "--off" {
-			call.off = true
-			continue
-		}
-		if len(args) == 0 {
-			return call, usageError("hook-env: " + flag + " wants a value")
-		}
-		switch flag {
-		case "--shell":
-			call.shell, err = shell.Named(args[0])
-		case "--said":
-			call.said = args[0]
-		case "--pid":
-			call.pid, err = strconv.Atoi(args[0])
-		default:
-			err = usageError("hook-env: unknown flag " + strconv.Quote(flag))
-		}
-		args = args[1:]
-	}
-	if err == nil && call.shell == nil {
-		err = usageError("hook-env: --shell is missing")
-	}
-	return call, err
 }
 
 // arrive finds out what the directory asks for and puts it into h.next. When it
@@ -215,184 +175,12 @@ func (h *hookRun) stay() {
 	}
 }
 
-// load resolves the plan. When anything that is required is missing nothing of
-// it is loaded, and what an earlier edition of the same plan loaded stays.
-func (h *hookRun) load(deadline time.Duration) error {
-	signals, stop := untilSignal()
-	defer stop()
-	ctx, cancel := context.WithTimeout(signals, deadline)
-	defer cancel()
-	p := h.project
-	providers, err := h.inv.providers(p, h.memory.outer)
-	if err != nil {
-		return err
-	}
-	defer closeStores(providers)
-	wait := h.inv.progress(p)
-	values, failures := p.Values(ctx, providers, h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
-	wait()
-	if signals.Err() != nil {
-		return signals.Err()
-	}
-	if err := h.notes.failures(failures, h.same()); err != nil {
-		h.stay()
-		h.rest(ctx)
-		return err
-	}
-	h.rest(ctx)
-	key, err := seal.FileKey(h.inv.places.key)
-	if err != nil {
-		return err
-	}
-	h.memory.key = key
-	h.next = session.State{
-		Config: p.Path, Digest: p.Digest, Environment: p.Environment,
-		Mark: h.mark.reload(), Partial: len(failures) > 0,
-	}
-	return h.set(values)
-}
-
-// set records each value in h.next and has the shell set it.
-func (h *hookRun) set(values map[string]resolve.Secret) error {
-	for _, e := range h.project.Entries {
-		secret, ok := values[e.Name]
-		if !ok {
-			continue
-		}
-		value, file := secret.Reveal(), ""
-		if e.AsFile {
-			path, err := h.owner.Write(placeOf(h.project), e.Name, secret)
-			if err != nil {
-				h.abandon()
-				return err
-			}
-			value, file = path, path
-		}
-		h.next.Vars = append(h.next.Vars, h.assign(e.Name, value, file))
-	}
-	return nil
-}
-
-// assign has the shell set one variable, unless it has that value or the user
-// has taken the variable over since this project set it.
-func (h *hookRun) assign(name, value, file string) session.Variable {
-	s := h.memory.state
-	current, exported := h.inv.env[name]
-	mine := slices.IndexFunc(s.Vars, func(v session.Variable) bool { return v.Name == name })
-	if mine >= 0 && slices.Contains(h.memory.changed, name) && h.same() {
-		return s.Vars[mine]
-	}
-	var before *string
-	if earlier, ok := h.memory.outer[name]; ok {
-		before = &earlier
-	}
-	v := session.NewVariable(h.memory.key, name, value, before)
-	v.File = file
-	if exported && current == value {
-		return v
-	}
-	op := shell.Add
-	switch {
-	case exported && mine >= 0 && !slices.Contains(h.memory.changed, name):
-		op = shell.Replace
-	case exported:
-		op = shell.Take
-	}
-	h.update.Steps = append(h.update.Steps, shell.Step{Op: op, Name: name, Value: value})
-	h.delta.set(name, exported)
-	return v
-}
-
-// finish writes all to the shell. If that cannot be written the shell is to be
-// as it is without the project: what is loaded goes, and nothing comes.
-func (h *hookRun) finish(sh *shell.Shell) error {
-	err := h.write(sh)
-	if err != nil && len(h.next.Vars) > 0 {
-		h.abandon()
-		h.notes.fail(err)
-		h.update.Said = h.notes.token()
-		err = h.write(sh)
-	}
-	if err == nil {
-		h.removeFiles(h.memory.state, h.next)
-		h.owner.Sweep()
-	}
-	return err
-}
-
-// abandon gives up what was to be loaded.
-func (h *hookRun) abandon() {
-	h.removeFiles(h.next, h.memory.state)
-	h.next, h.update.Steps, h.delta = session.State{}, nil, delta{}
-}
-
-// removeFiles removes the delivered files of one state that another does not have.
-func (h *hookRun) removeFiles(of, but session.State) {
-	for _, v := range of.Vars {
-		if v.File != "" && !slices.ContainsFunc(but.Vars, func(o session.Variable) bool { return o.File == v.File }) {
-			h.owner.Remove(v.File)
-		}
-	}
-}
-
-func (h *hookRun) write(sh *shell.Shell) error {
-	h.takeBack()
-	h.update.Names, h.update.State, h.update.Meanwhile = nil, "", ""
-	for _, v := range h.next.Vars {
-		h.update.Names = append(h.update.Names, v.Name)
-	}
-	var err error
-	if len(h.next.Vars) > 0 {
-		h.delta.label = label(h.project)
-		if h.update.State, err = session.Encode(h.memory.key, h.next); err != nil {
-			return err
-		}
-	}
-	if len(h.update.Steps) > 0 {
-		if h.update.Meanwhile, err = session.Encode(h.memory.key, h.memory.state.Toward(h.next)); err != nil {
-			return err
-		}
-	}
-	return sh.WriteUpdate(h.inv.stdout, h.update)
-}
-
-// takeBack has the shell undo what is loaded and not wanted any more.
-func (h *hookRun) takeBack() {
-	wanted := map[string]bool{}
-	for _, v := range h.next.Vars {
-		wanted[v.Name] = true
-	}
-	for _, v := range h.memory.state.Vars {
-		if wanted[v.Name] {
-			continue
-		}
-		step := shell.Step{Op: shell.Remove, Name: v.Name}
-		switch {
-		case slices.Contains(h.memory.changed, v.Name):
-			h.delta.keep(v.Name)
-			continue
-		case v.Before != nil:
-			step.Op, step.Value = shell.Restore, *v.Before
-		}
-		h.update.Steps = append(h.update.Steps, step)
-		h.delta.unset(v.Name, v.Before != nil)
-	}
-}
-
 // interrupted says so, to a shell that drops what else kz would tell it now.
 func (h *hookRun) interrupted() int {
 	if h.project != nil {
 		_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment, h.pid))
 	}
 	return h.inv.report(errInterrupted)
-}
-
-// rest leaves a mark if the deadline has passed, so that this shell does not
-// begin the same wait at its next prompt. Another one may.
-func (h *hookRun) rest(ctx context.Context) {
-	if ctx.Err() != nil {
-		_ = h.inv.writeMark(h.project.Path, timedOutAt(h.project.Digest, h.project.Environment, h.pid))
-	}
 }
 
 // label is what messages call a project: its directory, and its environment.

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/session"
+	"github.com/getkeyzero/kz/shell"
+)
+
+// load resolves the plan. When anything that is required is missing nothing of
+// it is loaded, and what an earlier edition of the same plan loaded stays.
+func (h *hookRun) load(deadline time.Duration) error {
+	signals, stop := untilSignal()
+	defer stop()
+	ctx, cancel := context.WithTimeout(signals, deadline)
+	defer cancel()
+	p := h.project
+	providers, err := h.inv.providers(p, h.memory.outer)
+	if err != nil {
+		return err
+	}
+	defer closeStores(providers)
+	wait := h.inv.progress(p)
+	values, failures := p.Values(ctx, providers, h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
+	wait()
+	if signals.Err() != nil {
+		return signals.Err()
+	}
+	if err := h.notes.failures(failures, h.same()); err != nil {
+		h.stay()
+		h.rest(ctx)
+		return err
+	}
+	h.rest(ctx)
+	key, err := seal.FileKey(h.inv.places.key)
+	if err != nil {
+		return err
+	}
+	h.memory.key = key
+	h.next = session.State{
+		Config: p.Path, Digest: p.Digest, Environment: p.Environment,
+		Mark: h.mark.reload(), Partial: len(failures) > 0,
+	}
+	return h.set(values)
+}
+
+// set records each value in h.next and has the shell set it.
+func (h *hookRun) set(values map[string]resolve.Secret) error {
+	for _, e := range h.project.Entries {
+		secret, ok := values[e.Name]
+		if !ok {
+			continue
+		}
+		value, file := secret.Reveal(), ""
+		if e.AsFile {
+			path, err := h.owner.Write(placeOf(h.project), e.Name, secret)
+			if err != nil {
+				h.abandon()
+				return err
+			}
+			value, file = path, path
+		}
+		h.next.Vars = append(h.next.Vars, h.assign(e.Name, value, file))
+	}
+	return nil
+}
+
+// assign has the shell set one variable, unless it has that value or the user
+// has taken the variable over since this project set it.
+func (h *hookRun) assign(name, value, file string) session.Variable {
+	s := h.memory.state
+	current, exported := h.inv.env[name]
+	mine := slices.IndexFunc(s.Vars, func(v session.Variable) bool { return v.Name == name })
+	if mine >= 0 && slices.Contains(h.memory.changed, name) && h.same() {
+		return s.Vars[mine]
+	}
+	var before *string
+	if earlier, ok := h.memory.outer[name]; ok {
+		before = &earlier
+	}
+	v := session.NewVariable(h.memory.key, name, value, before)
+	v.File = file
+	if exported && current == value {
+		return v
+	}
+	op := shell.Add
+	switch {
+	case exported && mine >= 0 && !slices.Contains(h.memory.changed, name):
+		op = shell.Replace
+	case exported:
+		op = shell.Take
+	}
+	h.update.Steps = append(h.update.Steps, shell.Step{Op: op, Name: name, Value: value})
+	h.delta.set(name, exported)
+	return v
+}
+
+// rest leaves a mark if the deadline has passed, so that this shell does not
+// begin the same wait at its next prompt. Another one may.
+func (h *hookRun) rest(ctx context.Context) {
+	if ctx.Err() != nil {
+		_ = h.inv.writeMark(h.project.Path, timedOutAt(h.project.Digest, h.project.Environment, h.pid))
+	}
+}
