@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/tomledit"
+)
+
+func newAdd(inv *invocation) *cobra.Command {
+	var environment string
+	cmd := &cobra.Command{
+		Use:   "add NAME [URI]",
+		Short: "add a secret to the configuration, or change where it comes from",
+		Example: `  kz add DATABASE_URL                    in the keychain
+  kz add API_KEY op://dev/app/key        in 1Password
+  kz add API_KEY op://prod/app/key --env production`,
+		Args: args(cobra.RangeArgs(1, 2)),
+		RunE: func(_ *cobra.Command, list []string) error {
+			path, err := inv.nearest(nil)
+			if err != nil {
+				return err
+			}
+			name := list[0]
+			uri := "keychain://" + inv.newRef(path, environment, name)
+			if len(list) == 2 {
+				uri = list[1]
+			}
+			if err := checkAddition(name, uri); err != nil {
+				return err
+			}
+			value, err := tomledit.String(uri)
+			if err != nil {
+				return usageError("add: " + err.Error())
+			}
+			err = inv.change(path, func(data []byte) ([]byte, error) {
+				return setValue(data, table(environment, "secrets"), name, value)
+			})
+			if err == nil && len(list) == 1 {
+				fmt.Fprintf(inv.stderr, "%s: added %s as %s; %s put %s stores its value\n", program, name, uri, program, name)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&environment, "env", "", "the environment that it is for")
+	return cmd
+}
+
+// setValue sets a key to a value, be it even that the key is now a table of its own.
+func setValue(data []byte, table []string, name, value string) ([]byte, error) {
+	edited, err := tomledit.Set(data, table, name, value)
+	if !errors.Is(err, tomledit.ErrTable) {
+		return edited, err
+	}
+	if edited, _, err = tomledit.Remove(data, table, name); err != nil {
+		return nil, err
+	}
+	return tomledit.Set(edited, table, name, value)
+}
+
+func checkAddition(name, uri string) error {
+	if !config.ValidName(name) {
+		return usageError(fmt.Sprintf("add: %q cannot be the name of a variable", name))
+	}
+	if scheme, rest, ok := strings.Cut(uri, "://"); !ok || scheme == "" || rest == "" {
+		return usageError(fmt.Sprintf("add: %q is not a URI such as keychain://name", uri))
+	}
+	return nil
+}
+
+// newRef returns the keychain account for a new secret: readable, and its own
+// for each environment and name of a project's directory.
+func (inv *invocation) newRef(path, environment, name string) string {
+	parts := []string{filepath.Base(filepath.Dir(path))}
+	if environment != "" {
+		parts = append(parts, environment)
+	}
+	ref := strings.ToLower(strings.Join(append(parts, strings.ReplaceAll(name, "_", "-")), "-"))
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' {
+			return r
+		}
+		return '-'
+	}, ref)
+}
+
+func newRemove(inv *invocation) *cobra.Command {
+	var environment string
+	cmd := &cobra.Command{
+		Use:   "rm NAME",
+		Short: "remove a variable from the configuration; its store keeps the value",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, list []string) error {
+			path, err := inv.nearest(nil)
+			if err != nil {
+				return err
+			}
+			return inv.change(path, func(data []byte) ([]byte, error) {
+				for _, kind := range []string{"secrets", "env"} {
+					edited, found, err := tomledit.Remove(data, table(environment, kind), list[0])
+					if found || err != nil {
+						return edited, err
+					}
+				}
+				return nil, &notFound{fmt.Sprintf("%s: not in %s", list[0], config.Name), ""}
+			})
+		},
+	}
+	cmd.Flags().StringVar(&environment, "env", "", "the environment that it is removed from")
+	cmd.ValidArgsFunction = inv.completeNames
+	return cmd
+}
