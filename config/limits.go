@@ -62,7 +62,7 @@ func quotes(data []byte, quote byte) int {
 // unfinished one ends with its line, or with data if it may have several lines.
 func stringEnd(data []byte) int {
 	quote := data[0]
-	if triple := bytes.Repeat(data[:1], 3); bytes.HasPrefix(data, triple) {
+	if triple := []byte{quote, quote, quote}; bytes.HasPrefix(data, triple) {
 		for i := 3; i < len(data); i++ {
 			switch {
 			case data[i] == '\\' && quote == '"':

@@ -73,7 +73,7 @@ func TestTerminalBrokenKZ(t *testing.T) {
 				d.Run("cd app")
 				runs := &counter{t: t, log: d.path("bin/log")}
 				d.program("bin/kz", fmt.Sprintf("#!/bin/sh\nprintf x >>'%s'\n%s\n", runs.log, program))
-				for _, dir := range []string{"~", "app", "deep", "../../other", ".."} {
+				for _, dir := range []string{"~", "app", "~"} {
 					for _, line := range []string{"cd " + dir, "", "", ""} {
 						d.Run(line)
 					}

@@ -57,7 +57,7 @@ func TestTerminalLeavesSettingsAlone(t *testing.T) {
 				if strings.Count(before, "\n") < 100 {
 					t.Fatalf("%s says only\n%s", shell, before)
 				}
-				for range 10 {
+				for range 5 {
 					d.expect("cd app", "kz: +OUT +PLAIN +TOKEN (app)")
 					d.Run("")
 					d.Run("cd deep")

@@ -102,7 +102,7 @@ func TestTerminalLeavesNoFiles(t *testing.T) {
 		d.Run("cd app")
 		d.Run("cd ~")
 		before := count()
-		for range 10 {
+		for range 5 {
 			d.Run("cd app")
 			d.Run("cd deep")
 			d.Run("kz reload")
