@@ -19,8 +19,9 @@ func (inv *invocation) nearest(list []string) (string, error) {
 			dir = filepath.Join(inv.dir, dir)
 		}
 		info, err := os.Stat(dir)
+		_, missing := os.Lstat(dir)
 		switch {
-		case filepath.Base(dir) == config.Name:
+		case filepath.Base(dir) == config.Name && missing == nil:
 			dir = filepath.Dir(dir)
 		case err != nil || !info.IsDir():
 			return "", &notFound{fmt.Sprintf("%s: no such directory", dir), ""}

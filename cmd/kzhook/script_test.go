@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -33,6 +34,9 @@ func scrub(e *testscript.Env) error {
 		"HOME=" + home, "XDG_RUNTIME_DIR=" + run, "WORK=" + e.WorkDir,
 		"PATH=" + kz + ":/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + filepath.Join(e.WorkDir, ".tmp"), "LANG=C.UTF-8", "$=$",
 		"GORACE=atexit_sleep_ms=0", // under the race detector a program would else take a second to end
+	}
+	if runtime.GOOS == "darwin" { // which has directories of its own
+		e.Vars = append(e.Vars, "XDG_DATA_HOME="+home+"/.local/share", "XDG_STATE_HOME="+home+"/.local/state", "XDG_CONFIG_HOME="+home+"/.config")
 	}
 	for _, dir := range []string{home, run} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
