@@ -141,6 +141,15 @@ func TestMergeProviders(t *testing.T) {
 	}
 }
 
+// Each name is named once, whoever has it.
+func TestMergeNamesProvidersOnce(t *testing.T) {
+	user := User{Providers: map[string]Provider{"env": {Name: "env", Type: "env"}}}
+	_, err := Merge(user, []*Layer{layer(t, "project", "[secrets]\nA = 'zzzzzz://A'\n")}, "")
+	if err == nil || !strings.HasSuffix(err.Error(), "; there are: dotenv, env, keychain") {
+		t.Errorf("Merge = %v", err)
+	}
+}
+
 func TestMergeManyEntries(t *testing.T) {
 	for _, n := range []int{MaxEntries, MaxEntries + 1, 2 * MaxEntries} {
 		main := layer(t, "project", "[env]\n"+repeat(min(n, 300), "A%04d = '1'\n"))
@@ -172,6 +181,7 @@ func TestMergeCycles(t *testing.T) {
 		"over a template":         {"[env]\nA = '${B}'\n[secrets]\nB = { template = '${A}' }\n", "2: A: needs itself: A → B → A"},
 		"ended by a store":        {"[env]\nA = '${B}'\n[secrets]\nB = { ref = 'env://A' }\n", ""},
 		"a long way":              {"[env]\n" + chain(500), ""},
+		"many ways to many":       {"[env]\n" + doubled(200), ""},
 		"a long way round":        {"[env]\n" + chain(500) + "A500 = '${A0}'\n", "2: A0: needs itself: A0 → A1 → A2 → A3"},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -182,6 +192,15 @@ func TestMergeCycles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// doubled is n entries of which each needs the next twice.
+func doubled(n int) string {
+	text := ""
+	for i := range n {
+		text += fmt.Sprintf("A%d = '${A%d}${A%d}'\n", i, i+1, i+1)
+	}
+	return text
 }
 
 // chain is n entries of which each needs the next.
