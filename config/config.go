@@ -52,11 +52,12 @@ type Entry struct {
 	Ref      string
 	Field    string // key or JSON pointer into a JSON value
 
-	Default     *string // used when the store has no such secret
-	Optional    bool    // required = false: the rest loads without it
-	TTL         *time.Duration
-	AsFile      bool // the variable holds the path of a file with the value
-	RunOnly     bool // hook = false: kz run only
+	Default     *string        // used when the store has no such secret
+	Optional    bool           // required = false: the rest loads without it
+	TTL         *time.Duration // how long the value is good, nil if the entry does not say
+	Stale       *time.Duration // how much longer when the store cannot be reached
+	AsFile      bool           // the variable holds the path of a file with the value
+	RunOnly     bool           // hook = false: kz run only
 	Description string
 }
 
@@ -65,6 +66,8 @@ type Provider struct {
 	Name    string
 	Type    string
 	Command []string
+	TTL     *time.Duration // for entries that do not say
+	Stale   *time.Duration
 	Pos     Position
 }
 

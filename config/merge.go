@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/getkeyzero/kz/internal/near"
 )
@@ -13,6 +14,47 @@ import (
 // Types are the types of providers that this build has, sorted. One of type
 // command exists only under a name that the user gives it.
 var Types = []string{"command", "dotenv", "env", "keychain"}
+
+// local are the types whose answers are at hand, so that nothing is gained by
+// keeping them.
+var local = []string{"dotenv", "env", "keychain", "vault"}
+
+// DefaultTTL is how long the value of a remote store is good if nobody says.
+const DefaultTTL = 15 * time.Minute
+
+// Life returns how long the value of an entry is good, 0 if that has no end, and
+// how much longer it will do when the store cannot be reached. keep says whether
+// it may be kept until then.
+func (p Plan) Life(e Entry) (ttl, stale time.Duration, keep bool) {
+	if e.Provider == "" {
+		return 0, 0, false
+	}
+	settings := p.Provider(e.Provider)
+	remote := !slices.Contains(local, settings.Type)
+	if remote {
+		ttl = DefaultTTL
+	}
+	for _, d := range []*time.Duration{settings.TTL, e.TTL} {
+		if d != nil {
+			ttl = *d
+		}
+	}
+	for _, d := range []*time.Duration{settings.Stale, e.Stale} {
+		if d != nil {
+			stale = *d
+		}
+	}
+	return ttl, stale, remote && ttl > 0
+}
+
+// Provider returns the settings of a provider, which without a table of its own
+// is of the type that its name says.
+func (p Plan) Provider(name string) Provider {
+	if settings, ok := p.Providers[name]; ok {
+		return settings
+	}
+	return Provider{Name: name, Type: name}
+}
 
 // Sections returns the environments that the layers have, sorted.
 func Sections(layers []*Layer) []string {

@@ -56,7 +56,7 @@ func (d *document) secretEntry(e Entry, table map[string]any, at []string) (Entr
 			o.fail("default", "has a NUL character, which no environment can hold")
 		}
 	}
-	e.TTL = o.duration("ttl")
+	e.TTL, e.Stale = o.duration("ttl"), o.duration("stale")
 	switch as, ok := o.text("as"); {
 	case as == "file":
 		e.AsFile = true
@@ -87,7 +87,7 @@ func (o *options) source(e Entry) Entry {
 	var err error
 	switch {
 	case composed:
-		for _, other := range []string{"provider", "ref", "field", "default", "ttl"} {
+		for _, other := range []string{"provider", "ref", "field", "default", "ttl", "stale"} {
 			if _, ok := o.table[other]; ok {
 				o.fail(other, "does not go with template")
 			}

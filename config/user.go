@@ -142,6 +142,7 @@ func (d *document) provider(s scope, table map[string]any, name string) (Provide
 	}
 	o := &options{d: d, table: settings, at: at}
 	p.Type, _ = o.text("type")
+	p.TTL, p.Stale = o.duration("ttl"), o.duration("stale")
 	if value, ok := settings["command"]; ok && o.err == nil {
 		p.Command, o.err = d.textList(value, "providers", name, "command")
 	}

@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/environ"
@@ -26,16 +27,19 @@ func (f *Failure) Error() string {
 // Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
+// Fetch gets an answer to each request, in their order.
+type Fetch func(ctx context.Context, requests []resolve.Request) []resolve.Result
+
 // Values resolves the entries that want accepts, and what these refer to. It
-// returns the values that there are and a Failure for each other entry, both by
-// name. ${NAME} means another entry of the plan, else a variable of outer.
-func (p *Project) Values(ctx context.Context, providers map[string]resolve.Provider, outer environ.Env, want func(config.Entry) bool) (map[string]resolve.Secret, []*Failure) {
-	c := &composer{outer: outer, entries: map[string]config.Entry{}, done: map[string]resolve.Result{}}
+// returns what has a value and a Failure for each other entry, both by name.
+// ${NAME} means another entry of the plan, else a variable of outer.
+func (p *Project) Values(ctx context.Context, fetch Fetch, outer environ.Env, want func(config.Entry) bool) (map[string]resolve.Result, []*Failure) {
+	c := &composer{plan: p.Plan, scope: p.Digest, outer: outer, entries: map[string]config.Entry{}, done: map[string]resolve.Result{}}
 	for _, e := range p.Entries {
 		c.entries[e.Name] = e
 	}
-	c.fetch(ctx, providers, c.needed(p.Entries, want))
-	values := map[string]resolve.Secret{}
+	c.fetch(ctx, fetch, c.needed(p.Entries, want))
+	values := map[string]resolve.Result{}
 	var failures []*Failure
 	total := 0
 	for _, e := range p.Entries {
@@ -51,7 +55,7 @@ func (p *Project) Values(ctx context.Context, providers map[string]resolve.Provi
 			failures = append(failures, &Failure{e, r.Err})
 			continue
 		}
-		values[e.Name] = r.Secret
+		values[e.Name] = r
 		total += size
 	}
 	return values, failures
@@ -63,6 +67,8 @@ const maxTotal = 512 << 10
 
 // A composer puts entries together from what the stores gave.
 type composer struct {
+	plan    config.Plan
+	scope   string // what was agreed to
 	outer   environ.Env
 	entries map[string]config.Entry
 	done    map[string]resolve.Result
@@ -97,17 +103,29 @@ func (c *composer) needed(entries []config.Entry, want func(config.Entry) bool) 
 	return fetch
 }
 
-func (c *composer) fetch(ctx context.Context, providers map[string]resolve.Provider, entries []config.Entry) {
+func (c *composer) fetch(ctx context.Context, fetch Fetch, entries []config.Entry) {
 	requests := make([]resolve.Request, len(entries))
 	for i, e := range entries {
-		requests[i] = resolve.Request{Provider: e.Provider, Ref: resolve.Ref{Path: e.Ref, Dir: e.Dir}, Field: e.Field}
+		requests[i] = c.request(e)
 	}
-	for i, r := range resolve.All(ctx, providers, requests) {
+	for i, r := range fetch(ctx, requests) {
 		if e := entries[i]; resolve.ClassOf(r.Err) == resolve.NotFound && e.Default != nil {
-			r = resolve.Result{Secret: resolve.NewSecret(*e.Default)}
+			r = resolve.Result{Secret: resolve.NewSecret(*e.Default), Left: r.Left}
 		}
 		c.done[entries[i].Name] = r
 	}
+}
+
+// request asks for the value of an entry. One that may be kept is kept for this
+// content of the configuration and these settings of the store only.
+func (c *composer) request(e config.Entry) resolve.Request {
+	r := resolve.Request{Provider: e.Provider, Ref: resolve.Ref{Path: e.Ref, Dir: e.Dir}, Field: e.Field}
+	keep := false
+	if r.TTL, r.Stale, keep = c.plan.Life(e); keep {
+		settings := c.plan.Provider(e.Provider)
+		r.Scope = fmt.Sprintf("%s %q %q", c.scope, settings.Type, settings.Command)
+	}
+	return r
 }
 
 // value returns the value of an entry, composed if need be. The plan has no
@@ -117,15 +135,17 @@ func (c *composer) value(name string) resolve.Result {
 		return r
 	}
 	size := 0
+	var r resolve.Result
 	text, err := config.Expand(c.entries[name].Text, func(other string) (string, bool) {
 		if size > resolve.MaxValue { // what is there already is refused below
 			return "", true
 		}
-		value, ok := c.lookup(name, other)
-		size += len(value)
-		return value, ok
+		part := c.lookup(name, other)
+		size += len(part.Secret.Reveal())
+		r.Left, r.Stale = sooner(r.Left, part.Left), r.Stale || part.Stale
+		return part.Secret.Reveal(), part.Err == nil
 	})
-	r := resolve.Result{Secret: resolve.NewSecret(text), Err: err}
+	r.Secret, r.Err = resolve.NewSecret(text), err
 	if err == nil {
 		r.Err = resolve.CheckValue(r.Secret)
 	} else if missing := c.missing(name); missing != "" {
@@ -138,13 +158,23 @@ func (c *composer) value(name string) resolve.Result {
 }
 
 // lookup returns what other means in the text of name: of itself, its value outside.
-func (c *composer) lookup(name, other string) (string, bool) {
+func (c *composer) lookup(name, other string) resolve.Result {
 	if _, ok := c.entries[other]; ok && other != name {
-		r := c.value(other)
-		return r.Secret.Reveal(), r.Err == nil
+		return c.value(other)
 	}
 	value, ok := c.outer[other]
-	return value, ok
+	if !ok {
+		return resolve.Result{Err: resolve.Errorf(resolve.NotFound, "")}
+	}
+	return resolve.Result{Secret: resolve.NewSecret(value)}
+}
+
+// sooner returns the shorter of two times, of which 0 has no end.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // missing returns the first entry that the text of name refers to and that

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/environ"
@@ -40,6 +41,13 @@ func (s *shelf) Fetch(_ context.Context, refs []resolve.Ref) []resolve.Result {
 
 func all(config.Entry) bool { return true }
 
+// from asks providers.
+func from(providers map[string]resolve.Provider) Fetch {
+	return func(ctx context.Context, requests []resolve.Request) []resolve.Result {
+		return resolve.All(ctx, providers, requests)
+	}
+}
+
 // resolved opens a configuration of this text, below a consent to everything, and
 // returns what its entries come to: values and failures, each sorted by name.
 func resolved(t *testing.T, text string, s *shelf, outer environ.Env, want func(config.Entry) bool) (values, failures []string) {
@@ -50,9 +58,9 @@ func resolved(t *testing.T, text string, s *shelf, outer environ.Env, want func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, failed := p.Values(t.Context(), map[string]resolve.Provider{"keychain": s}, outer, want)
+	got, failed := p.Values(t.Context(), from(map[string]resolve.Provider{"keychain": s}), outer, want)
 	for _, name := range slices.Sorted(maps.Keys(got)) {
-		values = append(values, name+"="+got[name].Reveal())
+		values = append(values, name+"="+got[name].Secret.Reveal())
 	}
 	for _, f := range failed {
 		failures = append(failures, f.Error())
@@ -220,7 +228,7 @@ E = "keychain://none"
 		t.Fatal(err)
 	}
 	s := &shelf{errs: map[string]error{"locked": resolve.Errorf(resolve.Locked, "")}}
-	_, failures := p.Values(t.Context(), map[string]resolve.Provider{"keychain": s}, environ.Env{"LONG": long + long}, all)
+	_, failures := p.Values(t.Context(), from(map[string]resolve.Provider{"keychain": s}), environ.Env{"LONG": long + long}, all)
 	var got []string
 	for _, f := range failures {
 		got = append(got, f.Entry.Name+" "+string(resolve.ClassOf(f)))
@@ -255,8 +263,8 @@ func TestValuesHeedTheContext(t *testing.T) {
 	deaf := make(chan struct{})
 	defer close(deaf)
 	providers := map[string]resolve.Provider{"keychain": waiting(deaf), "env": &shelf{values: map[string]string{"B": "b"}}}
-	values, failures := p.Values(ctx, providers, nil, all)
-	if len(values) < 1 || values["D"].Reveal() != "d" || len(failures) < 2 || failures[0].Err != context.Canceled {
+	values, failures := p.Values(ctx, from(providers), nil, all)
+	if len(values) < 1 || values["D"].Secret.Reveal() != "d" || len(failures) < 2 || failures[0].Err != context.Canceled {
 		t.Errorf("Values = %v, %v, want D, and A cancelled", values, failures)
 	}
 }
@@ -266,4 +274,59 @@ type waiting chan struct{}
 func (w waiting) Fetch(_ context.Context, refs []resolve.Ref) []resolve.Result {
 	<-w
 	return resolve.Fail(len(refs), nil)
+}
+
+// A composed value is good for as long as what it is made of, and a request says
+// what the answer depends on.
+func TestValuesLife(t *testing.T) {
+	b := newBench(t)
+	b.Trust.Prefixes = []string{b.home}
+	hour := time.Hour
+	b.User.Providers = map[string]config.Provider{
+		"slow": {Name: "slow", Type: "command", Command: []string{"x"}},
+		"long": {Name: "long", Type: "command", Command: []string{"x"}, TTL: &hour, Stale: &hour},
+	}
+	p, err := b.Open(b.write("work/.keyzero.toml", `[env]
+P = "plain"
+[secrets]
+A = "slow://a"
+B = { provider = "slow", ref = "b", ttl = "5m", stale = "1m" }
+C = { provider = "slow", ref = "c", ttl = "0" }
+D = { provider = "long", ref = "d" }
+K = "keychain://k"
+L = { provider = "keychain", ref = "l", ttl = "2m" }
+T = { template = "${A}${D}${K}" }
+U = { template = "${B}${T}" }
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]resolve.Request{}
+	values, failures := p.Values(t.Context(), func(_ context.Context, requests []resolve.Request) []resolve.Result {
+		results := make([]resolve.Result, len(requests))
+		for i, r := range requests {
+			asked[r.Ref.Path] = r
+			results[i] = resolve.Result{Secret: resolve.NewSecret("x"), Left: r.TTL, Stale: r.Ref.Path == "b"}
+		}
+		return results
+	}, nil, all)
+	if len(failures) > 0 {
+		t.Fatal(failures)
+	}
+	for name, want := range map[string]time.Duration{
+		"P": 0, "A": config.DefaultTTL, "B": 5 * time.Minute, "C": 0, "D": hour, "K": 0, "L": 2 * time.Minute,
+		"T": config.DefaultTTL, "U": 5 * time.Minute,
+	} {
+		if got := values[name]; got.Left != want || got.Stale != (name == "B" || name == "U") {
+			t.Errorf("%s is good for %v, stale %v; want %v", name, got.Left, got.Stale, want)
+		}
+	}
+	for ref, kept := range map[string]bool{"a": true, "b": true, "c": false, "d": true, "k": false, "l": false} {
+		if r := asked[ref]; (r.Scope != "") != kept || kept && !strings.Contains(r.Scope, p.Digest) {
+			t.Errorf("%s may be kept: %q, want %v", ref, r.Scope, kept)
+		}
+	}
+	if asked["d"].Stale != hour || asked["b"].Stale != time.Minute || asked["a"].Stale != 0 {
+		t.Errorf("stale: %v, %v, %v", asked["a"].Stale, asked["b"].Stale, asked["d"].Stale)
+	}
 }

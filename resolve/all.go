@@ -17,6 +17,13 @@ type Request struct {
 	Provider string // a key of the map given to All
 	Ref      Ref
 	Field    string // key or JSON pointer into a JSON value, "" for the whole value
+
+	// TTL is how long the value is good, 0 if that has no end. Stale is for how
+	// much longer it will do when the store cannot be reached.
+	TTL, Stale time.Duration
+	// Scope is not empty if the value may be kept until then: it stands for all
+	// that the answer depends on besides the reference.
+	Scope string
 }
 
 // grace is how long All waits, after the context ended, for providers to
@@ -49,6 +56,7 @@ func All(ctx context.Context, providers map[string]Provider, requests []Request)
 		if results[i].Err == errPending {
 			results[i].Err = ended(ctx)
 		}
+		results[i].Left = requests[i].TTL
 	}
 	return results
 }

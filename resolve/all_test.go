@@ -27,6 +27,10 @@ func echo(_ context.Context, refs []Ref) []Result {
 	return results
 }
 
+func field(provider string, ref Ref, field string) Request {
+	return Request{Provider: provider, Ref: ref, Field: field}
+}
+
 func request(provider, path string) Request { return Request{Provider: provider, Ref: Ref{Path: path}} }
 
 // show is what results are, secrets revealed.
@@ -68,7 +72,7 @@ func TestAllKeepsTheOrder(t *testing.T) {
 	a, b := Ref{Path: "a"}, Ref{Path: "b"}
 	elsewhere := Ref{Path: "a", Dir: "/elsewhere"}
 	checkAll(t, t.Context(), providers,
-		[]Request{{"y", b, ""}, {"x", b, ""}, {"x", a, ""}, {"y", b, ""}, {"x", elsewhere, ""}, {"x", b, ""}},
+		[]Request{field("y", b, ""), field("x", b, ""), field("x", a, ""), field("y", b, ""), field("x", elsewhere, ""), field("x", b, "")},
 		"value of b", "value of b", "value of a", "value of b", "value of a", "value of b")
 	if got := asked["x"]; !slices.Equal(got, []Ref{b, a, elsewhere}) {
 		t.Errorf("x was asked for %v, want each once", got)
@@ -110,7 +114,7 @@ func TestAllAppliesFields(t *testing.T) {
 	})
 	ref := Ref{Path: "json"}
 	checkAll(t, t.Context(), map[string]Provider{"x": provider},
-		[]Request{{"x", ref, "user"}, {"x", ref, "/db/url"}, {"x", ref, "none"}, {"x", ref, ""}},
+		[]Request{field("x", ref, "user"), field("x", ref, "/db/url"), field("x", ref, "none"), field("x", ref, "")},
 		"app", "postgres", `not_found: field "none": not in the value`, `{"user": "app", "db": {"url": "postgres"}}`)
 }
 
@@ -162,7 +166,7 @@ func TestAllContainsFailures(t *testing.T) {
 		}), []string{"locked: locked", "b"}},
 		"an error of its own": {standIn(func(_ context.Context, refs []Ref) []Result { return Fail(2, cause) }), []string{": the store's own error", ": the store's own error"}},
 		"a secret beside the error": {standIn(func(_ context.Context, refs []Ref) []Result {
-			return slices.Repeat([]Result{{NewSecret(canary), cause}}, 2)
+			return slices.Repeat([]Result{{Secret: NewSecret(canary), Err: cause}}, 2)
 		}), []string{": the store's own error", ": the store's own error"}},
 		"a value that is too long": {standIn(func(_ context.Context, refs []Ref) []Result {
 			return []Result{{Secret: NewSecret(strings.Repeat("x", MaxValue+1))}, {Secret: NewSecret("b")}}

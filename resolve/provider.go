@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Ref names one secret in one store.
@@ -24,6 +25,9 @@ type Ref struct {
 type Result struct {
 	Secret Secret
 	Err    error
+
+	Left  time.Duration // how long the value is good from now on, 0 if that has no end
+	Stale bool          // it is past its time, and the store cannot be reached
 }
 
 // A Provider fetches secrets from one store.

@@ -12,7 +12,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/environ"
 	"github.com/getkeyzero/kz/seal"
 )
@@ -28,8 +30,10 @@ type State struct {
 	// Partial says that something optional could not be loaded.
 	Partial bool `json:"p,omitempty"`
 	// Torn says that the shell was on its way to what Vars say.
-	Torn bool       `json:"t,omitempty"`
-	Vars []Variable `json:"v"`
+	Torn bool `json:"t,omitempty"`
+	// Taken is when the variables were as old as they say.
+	Taken clock.Stamp `json:"a,omitzero"`
+	Vars  []Variable  `json:"v"`
 }
 
 // A Variable is one that kz loaded.
@@ -43,6 +47,8 @@ type Variable struct {
 	Before *string `json:"b,omitempty"`
 	// File is the path of a delivered file, which goes when the variable goes.
 	File string `json:"f,omitempty"`
+	// Left is how long, from State.Taken on, the value is good; 0 if that has no end.
+	Left time.Duration `json:"l,omitempty"`
 }
 
 const (
@@ -88,6 +94,31 @@ func (s State) Toward(next State) State {
 		}
 	}
 	return next
+}
+
+// Left returns how long all variables of s are good from now on, 0 if one is past
+// its time, and false if that has no end.
+func (s State) Left(now clock.Stamp) (left time.Duration, ends bool) {
+	for _, v := range s.Vars {
+		if v.Left > 0 && (!ends || s.left(v, now) < left) {
+			left, ends = s.left(v, now), true
+		}
+	}
+	return left, ends
+}
+
+func (s State) left(v Variable, now clock.Stamp) time.Duration {
+	age, ok := s.Taken.Age(now)
+	if !ok {
+		return 0
+	}
+	return max(v.Left-age, 0)
+}
+
+// Good returns s without the variables that are past their time.
+func (s State) Good(now clock.Stamp) State {
+	s.Vars = slices.DeleteFunc(slices.Clone(s.Vars), func(v Variable) bool { return v.Left > 0 && s.left(v, now) == 0 })
+	return s
 }
 
 // untouched reports whether a variable is as it was before kz.

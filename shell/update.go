@@ -37,7 +37,9 @@ type Update struct {
 	Watch  []Watch  // files that matter
 	Absent []string // files that would matter if they appeared
 	Names  []string // variables that are loaded
-	Said   string   // given back to kz at its next run
+	// TTL is after how many seconds the hook is to call kz again, "" for never.
+	TTL  string
+	Said string // given back to kz at its next run
 }
 
 func (t *text) step(s Step) {
@@ -81,6 +83,7 @@ func (s *Shell) WriteUpdate(w io.Writer, u Update) error {
 	t.list("_kz_watch", watch...)
 	t.list("_kz_absent", u.Absent...)
 	t.list("_kz_names", u.Names...)
+	t.scalar("_kz_ttl", u.TTL)
 	t.scalar("_kz_said", u.Said)
 	t.scalar("_kz_tries", "0") // last: the hook takes it for the end of a complete text
 	return t.write(w)

@@ -64,7 +64,7 @@ func (inv *invocation) exports(cmd *cobra.Command, options exportOptions) ([]env
 	if err != nil {
 		return nil, err
 	}
-	values, err := inv.values(cmd.Context(), o, func(config.Entry) bool { return true })
+	values, err := inv.values(cmd.Context(), o, (*invocation).cached, func(config.Entry) bool { return true })
 	if err != nil {
 		return nil, err
 	}

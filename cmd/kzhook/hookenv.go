@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/delivery"
 	"github.com/getkeyzero/kz/internal/printable"
@@ -158,7 +159,8 @@ func (h *hookRun) watch(files ...watch.File) {
 func (h *hookRun) unchanged() bool {
 	s := h.memory.state
 	gone := slices.ContainsFunc(s.Vars, func(v session.Variable) bool { return v.File != "" && !delivery.Exists(v.File) })
-	return h.same() && s.Digest == h.project.Digest && s.Mark == h.mark.reload() && !gone
+	left, ends := s.Left(clock.Now())
+	return h.same() && s.Digest == h.project.Digest && s.Mark == h.mark.reload() && !gone && !(ends && left == 0)
 }
 
 // same reports whether what is loaded comes from the project, in the same
@@ -168,10 +170,10 @@ func (h *hookRun) same() bool {
 	return s.Config == h.project.Path && s.Environment == h.project.Environment && len(s.Vars) > 0
 }
 
-// stay keeps what is loaded, if it is the project's.
+// stay keeps what is loaded, if it is the project's and not past its time.
 func (h *hookRun) stay() {
 	if h.same() {
-		h.next = h.memory.state
+		h.next = h.memory.state.Good(clock.Now())
 	}
 }
 

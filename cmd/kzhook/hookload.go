@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
@@ -26,13 +27,14 @@ func (h *hookRun) load(deadline time.Duration) error {
 	}
 	defer closeStores(providers)
 	wait := h.inv.progress(p)
-	values, failures := p.Values(ctx, providers, h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
+	values, failures := p.Values(ctx, h.inv.cached(p, providers), h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
 	wait()
 	if signals.Err() != nil {
 		return signals.Err()
 	}
-	if err := h.notes.failures(failures, h.same()); err != nil {
-		h.stay()
+	h.notes.lines = append(h.notes.lines, staleLines(p, values)...)
+	h.stay() // until it is clear that all is there
+	if err := h.notes.failures(failures, len(h.memory.state.Vars)-len(h.next.Vars), len(h.next.Vars)); err != nil {
 		h.rest(ctx)
 		return err
 	}
@@ -44,28 +46,33 @@ func (h *hookRun) load(deadline time.Duration) error {
 	h.memory.key = key
 	h.next = session.State{
 		Config: p.Path, Digest: p.Digest, Environment: p.Environment,
-		Mark: h.mark.reload(), Partial: len(failures) > 0,
+		Mark: h.mark.reload(), Partial: len(failures) > 0, Taken: clock.Now(),
 	}
 	return h.set(values)
 }
 
 // set records each value in h.next and has the shell set it.
-func (h *hookRun) set(values map[string]resolve.Secret) error {
+func (h *hookRun) set(values map[string]resolve.Result) error {
 	for _, e := range h.project.Entries {
-		secret, ok := values[e.Name]
+		result, ok := values[e.Name]
 		if !ok {
 			continue
 		}
-		value, file := secret.Reveal(), ""
+		value, file := result.Secret.Reveal(), ""
 		if e.AsFile {
-			path, err := h.owner.Write(placeOf(h.project), e.Name, secret)
+			path, err := h.owner.Write(placeOf(h.project), e.Name, result.Secret)
 			if err != nil {
 				h.abandon()
 				return err
 			}
 			value, file = path, path
 		}
-		h.next.Vars = append(h.next.Vars, h.assign(e.Name, value, file))
+		v := h.assign(e.Name, value, file)
+		v.Left = result.Left
+		h.next.Vars = append(h.next.Vars, v)
+	}
+	if _, ends := h.next.Left(h.next.Taken); !ends {
+		h.next.Taken = clock.Stamp{} // needs no room then
 	}
 	return nil
 }

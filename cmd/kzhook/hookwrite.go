@@ -2,7 +2,10 @@ package main
 
 import (
 	"slices"
+	"strconv"
+	"time"
 
+	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/session"
 	"github.com/getkeyzero/kz/shell"
 )
@@ -51,6 +54,10 @@ func (h *hookRun) write(sh *shell.Shell) error {
 		if h.update.State, err = session.Encode(h.memory.key, h.next); err != nil {
 			return err
 		}
+	}
+	h.update.TTL = ""
+	if left, ends := h.next.Left(clock.Now()); ends {
+		h.update.TTL = strconv.FormatInt(int64(left/time.Second)+1, 10)
 	}
 	if len(h.update.Steps) > 0 {
 		if h.update.Meanwhile, err = session.Encode(h.memory.key, h.memory.state.Toward(h.next)); err != nil {

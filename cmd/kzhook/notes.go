@@ -36,12 +36,15 @@ func (n *notes) fail(err error) {
 func (n *notes) warn(err error) { n.fail(err) }
 
 // failures notes what could not be resolved and returns an error if any of it
-// was required, which holds the rest of the plan back too.
-func (n *notes) failures(failures []*project.Failure, loaded bool) error {
+// was required, which holds the rest of the plan back too. Of what was loaded
+// before, so many variables go and so many stay.
+func (n *notes) failures(failures []*project.Failure, go_, stay int) error {
 	lines := n.inv.failureLines(failures)
 	required := slices.ContainsFunc(failures, func(f *project.Failure) bool { return !f.Entry.Optional })
 	switch {
-	case required && loaded:
+	case required && go_ > 0:
+		lines[0] += "; what was loaded before is past its time"
+	case required && stay > 0:
 		lines[0] += "; what was loaded before stays"
 	case required:
 		lines[0] += "; nothing is loaded"
@@ -169,6 +172,20 @@ func (inv *invocation) failureLines(failures []*project.Failure) []string {
 		lines = appendNew(lines, hintLine(adviceFor(g.first.Entry.Provider, resolve.ClassOf(g.first.Err), g.names)))
 	}
 	return lines
+}
+
+// staleLines says which values are past their time, and are used all the same.
+func staleLines(p *project.Project, values map[string]resolve.Result) []string {
+	var names []string
+	for _, e := range p.Entries {
+		if values[e.Name].Stale {
+			names = append(names, e.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: %s: the store cannot be reached; its last answer is used, which is past its time", program, shorten(names, 60))}
 }
 
 func appendNew(lines []string, line string) []string {

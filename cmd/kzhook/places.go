@@ -21,6 +21,7 @@ type places struct {
 	marks      string // see mark
 	twins      string // see package watch
 	files      string // delivered files
+	cache      string // values of remote stores, sealed
 }
 
 const folder = "keyzero"
@@ -28,7 +29,7 @@ const folder = "keyzero"
 // check returns an error unless each place is an absolute path: with a relative
 // HOME they would lie in whatever directory one is in, a project's included.
 func (p places) check() error {
-	for _, path := range []string{p.home, p.userConfig, p.trust, p.key, p.marks, p.twins, p.files} {
+	for _, path := range []string{p.home, p.userConfig, p.trust, p.key, p.marks, p.twins, p.files, p.cache} {
 		if !filepath.IsAbs(path) {
 			return &refusal{"HOME and the XDG directories must be absolute paths; " + strconv.Quote(path) + " is not one", ""}
 		}
@@ -53,6 +54,7 @@ func findPlaces() places {
 		marks:      filepath.Join(state, "marks"),
 		twins:      filepath.Join(run, "watch"),
 		files:      filepath.Join(run, "files"),
+		cache:      filepath.Join(run, "cache"),
 	}
 }
 

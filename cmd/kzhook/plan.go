@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/internal/printable"
@@ -112,8 +113,8 @@ func source(plan config.Plan, e config.Entry) string {
 	if e.Default != nil {
 		text += " default " + *e.Default
 	}
-	if e.TTL != nil {
-		text += " for " + e.TTL.String()
+	if ttl, stale, keep := plan.Life(e); keep && ttl != config.DefaultTTL || ttl > 0 && !keep || stale > 0 || e.TTL != nil {
+		text += lifeText(ttl, stale)
 	}
 	if e.AsFile {
 		text += " as a file"
@@ -123,6 +124,17 @@ func source(plan config.Plan, e config.Entry) string {
 	}
 	if e.Optional {
 		text += " if there is one"
+	}
+	return text
+}
+
+func lifeText(ttl, stale time.Duration) string {
+	text := " for " + ttl.String()
+	if ttl == 0 {
+		text = " never kept"
+	}
+	if stale > 0 {
+		text += ", " + stale.String() + " more without the store"
 	}
 	return text
 }

@@ -21,11 +21,7 @@ func (inv *invocation) providers(p *project.Project, outer environ.Env) (map[str
 		if e.Provider == "" || providers[e.Provider] != nil {
 			continue
 		}
-		settings, named := p.Providers[e.Provider]
-		if !named {
-			settings = config.Provider{Name: e.Provider, Type: e.Provider}
-		}
-		provider, err := newProvider(settings, p, outer, inv.places.home)
+		provider, err := newProvider(p.Provider(e.Provider), p, outer, inv.places.home)
 		if err != nil {
 			return nil, err
 		}

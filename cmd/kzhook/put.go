@@ -66,14 +66,14 @@ func (inv *invocation) put(ctx context.Context, o opened, names []string, missin
 		fmt.Fprintf(inv.stderr, "%s: nothing is missing\n", program)
 		return nil
 	}
-	return inv.writeMark(o.Path, freshMark()) // shells load the new value at their next prompt
+	return inv.reload(ctx, o.Path) // shells load the new value at their next prompt
 }
 
 // missingFrom returns the secrets that a store which kz can write to does not have.
 func missingFrom(ctx context.Context, o opened, providers map[string]resolve.Provider) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
 	defer cancel()
-	_, failures := o.Values(ctx, providers, o.memory.outer, func(e config.Entry) bool {
+	_, failures := o.Values(ctx, fresh(providers), o.memory.outer, func(e config.Entry) bool {
 		_, ok := providers[e.Provider].(resolve.Storer)
 		return ok
 	})
@@ -171,7 +171,7 @@ func newGet(inv *invocation) *cobra.Command {
 			for i := range o.Entries { // what is asked for by name is not optional
 				o.Entries[i].Optional = o.Entries[i].Optional && o.Entries[i].Name != list[0]
 			}
-			values, err := inv.values(cmd.Context(), o, func(e config.Entry) bool { return e.Name == list[0] })
+			values, err := inv.values(cmd.Context(), o, (*invocation).refreshed, func(e config.Entry) bool { return e.Name == list[0] })
 			if err != nil {
 				return err
 			}
@@ -191,7 +191,7 @@ func newGet(inv *invocation) *cobra.Command {
 
 // values resolves what a command needs. What is optional and missing is said
 // and left out; anything else that is missing is an error about which all is said.
-func (inv *invocation) values(ctx context.Context, o opened, want func(config.Entry) bool) (map[string]resolve.Secret, error) {
+func (inv *invocation) values(ctx context.Context, o opened, how fetching, want func(config.Entry) bool) (map[string]resolve.Secret, error) {
 	providers, err := inv.providers(o.Project, o.memory.outer)
 	if err != nil {
 		return nil, err
@@ -200,18 +200,22 @@ func (inv *invocation) values(ctx context.Context, o opened, want func(config.En
 	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
 	defer cancel()
 	stop := inv.progress(o.Project)
-	values, failures := o.Values(ctx, providers, o.memory.outer, want)
+	results, failures := o.Values(ctx, how(inv, o.Project, providers), o.memory.outer, want)
 	stop()
 	if err := context.Cause(ctx); errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	for _, line := range inv.failureLines(failures) {
+	for _, line := range append(staleLines(o.Project, results), inv.failureLines(failures)...) {
 		fmt.Fprintln(inv.stderr, line)
 	}
 	for _, f := range failures {
 		if !f.Entry.Optional {
 			return nil, status(failureStatus(f))
 		}
+	}
+	values := map[string]resolve.Secret{}
+	for name, r := range results {
+		values[name] = r.Secret
 	}
 	return values, nil
 }

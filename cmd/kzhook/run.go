@@ -66,7 +66,7 @@ func (inv *invocation) run(ctx context.Context, options runOptions, argv []strin
 			return runError{err}
 		}
 	}
-	values, err := inv.values(ctx, o, func(e config.Entry) bool {
+	values, err := inv.values(ctx, o, (*invocation).refreshed, func(e config.Entry) bool {
 		return len(options.only) == 0 || slices.Contains(options.only, e.Name)
 	})
 	if err != nil {

@@ -101,25 +101,6 @@ func didYouMean(name string, known []string) string {
 	return ""
 }
 
-func newReload(inv *invocation) *cobra.Command {
-	return &cobra.Command{
-		Use:   "reload",
-		Short: "have every shell in this project load afresh at its next prompt",
-		Args:  args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			path, err := inv.nearest(nil)
-			if err != nil {
-				return err
-			}
-			f, err := config.Read(path)
-			if err != nil {
-				return err
-			}
-			return inv.writeMark(f.Path, freshMark())
-		},
-	}
-}
-
 // completeNames offers the names of the nearest configuration, if it is
 // allowed. It asks no store.
 func (inv *invocation) completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

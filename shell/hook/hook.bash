@@ -31,6 +31,11 @@ _kz_same() {
   done
   _kz_choose
   if ! \builtin test "$_kz_found:$_kz_chosen" = "${_kz_config-}:${_kz_loaded-}"; then \builtin return 1; fi
+  # By a clock of the shell's own; one that was set back shows too.
+  if [[ -n ${_kz_ttl-} ]]; then
+    _kz_clock
+    if ((_kz_now < _kz_since || _kz_now - _kz_since >= _kz_ttl)); then \builtin return 1; fi
+  fi
   # Each watched file has a twin that kz gave the same time: newer, older and
   # gone all show, and a file too young to tell apart gets no twin.
   for ((_kz_i = 0; _kz_i < ${#_kz_watch[@]}; _kz_i += 2)); do
@@ -57,6 +62,11 @@ _kz_choose() {
   _kz_chosen="${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}"
 }
 
+# bash before 5.0 knows only how long it has been running.
+_kz_clock() {
+  _kz_now="${EPOCHSECONDS:-${SECONDS:-0}}"
+}
+
 _kz_run() {
   _kz_tries=$((${_kz_tries:-0} + 1))
   if [[ -x $_kz_self ]]; then
@@ -74,7 +84,10 @@ _kz_eval() {
   if ! \builtin test "$BASH_SUBSHELL" = 0; then _kz_pid=0; fi
   \builtin eval "$("$_kz_self" hook-env --shell bash --pid "$_kz_pid" --said "${_kz_said-}" "$@")"
   _kz_choose
-  if \builtin test "$_kz_tries" = 0; then _kz_loaded=$_kz_chosen; fi
+  if \builtin test "$_kz_tries" = 0; then
+    _kz_clock
+    _kz_loaded=$_kz_chosen _kz_since=$_kz_now
+  fi
 }
 
 # Without kz, what it loaded goes all the same.
@@ -89,7 +102,7 @@ _kz_gone() {
     _kz_drop "$_kz_name"
     \builtin unset -v __KZ_STATE
   done
-  _kz_said=gone _kz_tries=0 _kz_names=()
+  _kz_said=gone _kz_tries=0 _kz_ttl='' _kz_names=()
 }
 
 # kz has these called with the name of a variable: to set one that other
@@ -132,8 +145,8 @@ _kz_off() {
     PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\\builtin true\n'}
     if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
-  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries "${!_kz_was_@}"
-  \builtin unset -f _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
+  \builtin unset -f _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -142,12 +155,12 @@ _kz_off() {
 # What it returns is the status before; && keeps that from being a failure, which
 # would run ERR traps and end the shell under errexit.
 # shellcheck disable=SC2128,SC2178
-\builtin unset -v _kz_pwd _kz_loaded _kz_config _kz_watch _kz_absent _kz_tries
+\builtin unset -v _kz_pwd _kz_loaded _kz_config _kz_watch _kz_absent _kz_ttl _kz_tries
 if [[ -z ${__KZ_STATE-} ]]; then
   _kz_choose
   _kz_loaded=$_kz_chosen _kz_config='' _kz_watch=() _kz_absent=()
 fi
-\builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config # under allexport
+\builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since # under allexport
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)

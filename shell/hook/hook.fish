@@ -24,6 +24,11 @@ function _kz_same
     end
     _kz_choose
     test "$_kz_found:$_kz_chosen" = "$_kz_config:$_kz_loaded"; or return 1
+    # A clock that was set back shows too.
+    if test -n "$_kz_ttl"
+        set -l _kz_age (_kz_clock)
+        test "$_kz_age" -ge "$_kz_since" -a (builtin math "$_kz_age - $_kz_since") -lt "$_kz_ttl"; or return 1
+    end
     # Each watched file has a twin that kz gave the same time: newer, older and
     # gone all show, and a file too young to tell apart gets no twin.
     for _kz_path in $_kz_watch
@@ -60,6 +65,11 @@ function _kz_choose
     set -g _kz_chosen "$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
 end
 
+# What fish can tell of the time by itself is the age of a file.
+function _kz_clock
+    builtin path mtime -R -- $_kz_self
+end
+
 # A local fish_trace, empty, so that nothing shows a value meanwhile. kz sets
 # _kz_tries to 0 with the last line of its text; without that it was interrupted.
 function _kz_run
@@ -71,7 +81,10 @@ function _kz_run
     end
     $_kz_self hook-env --shell fish --pid $fish_pid --said "$_kz_said" $argv | builtin source
     _kz_choose
-    test $_kz_tries -eq 0; and set -g _kz_loaded $_kz_chosen
+    test $_kz_tries -eq 0; or return
+    set -g _kz_loaded $_kz_chosen
+    contains path (builtin -n); or set -g _kz_ttl # before fish 3.5
+    test -n "$_kz_ttl"; and set -g _kz_since (_kz_clock)
 end
 
 # Without kz, what it loaded goes all the same.
@@ -87,6 +100,7 @@ function _kz_gone
     end
     set -g _kz_said gone
     set -g _kz_tries 0
+    set -g _kz_ttl
     set -g _kz_names
 end
 
@@ -137,16 +151,17 @@ end
 # Unloads, and takes the hook out of this shell.
 function _kz_off
     _kz_run --off
-    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|watch|absent|names|said|tries|was_.*)$')
+    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|watch|absent|names|ttl|since|said|tries|was_.*)$')
         set -e -g $_kz_name
     end
-    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_again _kz_keep _kz_drop _kz_back _kz_put _kz_off
+    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_again _kz_keep _kz_drop _kz_back _kz_put _kz_off
 end
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
 # configuration.
 set -g _kz_pwd
 set -g _kz_config
+set -g _kz_ttl
 set -g _kz_tries 0
 if set -q __KZ_STATE
     set -g _kz_loaded :

@@ -24,6 +24,11 @@ _kz_same() {
   done
   _kz_choose
   [[ "$_kz_found:$_kz_chosen" == "$_kz_config:$_kz_loaded" ]] || \builtin \return 1
+  # By a clock of the shell's own; one that was set back shows too.
+  if [[ -n $_kz_ttl ]]; then
+    _kz_clock
+    (( _kz_now < _kz_since || _kz_now - _kz_since >= _kz_ttl )) && \builtin \return 1
+  fi
   # Each watched file has a twin that kz gave the same time: newer, older and
   # gone all show, and a file too young to tell apart gets no twin.
   for _kz_path _kz_twin in "${_kz_watch[@]}"; do
@@ -51,6 +56,12 @@ _kz_choose() {
   _kz_chosen="$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
 }
 
+# Without its module zsh knows only how long it has been running.
+_kz_clock() {
+  (( ${+EPOCHSECONDS} )) || \builtin \zmodload -F zsh/datetime p:EPOCHSECONDS 2>/dev/null
+  _kz_now=${EPOCHSECONDS:-$SECONDS}
+}
+
 # Nothing may show a value meanwhile, and no alias stand before the reserved word
 # typeset, which alone takes arrays. kz sets _kz_tries to 0 with the last line of
 # its text; without that it was interrupted.
@@ -68,7 +79,12 @@ _kz_run() {
   (( ZSH_SUBSHELL )) && _kz_pid=0
   \builtin \eval "$("$_kz_self" hook-env --shell zsh --pid "$_kz_pid" --said "$_kz_said" "$@")"
   _kz_choose
-  (( _kz_tries )) || _kz_loaded=$_kz_chosen
+  (( _kz_tries )) && \builtin \return
+  _kz_loaded=$_kz_chosen
+  if [[ -n $_kz_ttl ]]; then
+    _kz_clock
+    _kz_since=$_kz_now
+  fi
 }
 
 # Without kz, what it loaded goes all the same.
@@ -79,7 +95,7 @@ _kz_gone() {
     _kz_drop "$_kz_name"
     \builtin \unset __KZ_STATE
   done
-  _kz_said=gone _kz_tries=0 _kz_names=()
+  _kz_said=gone _kz_tries=0 _kz_ttl= _kz_names=()
 }
 
 # kz has these called with the name of a variable: to set one that other
@@ -115,8 +131,8 @@ _kz_off() {
   _kz_run --off
   precmd_functions=(${precmd_functions:#_kz_hook})
   chpwd_functions=(${chpwd_functions:#_kz_hook})
-  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_said _kz_tries ${(k)parameters[(I)_kz_was_*]}
-  \builtin \unfunction _kz_hook _kz_same _kz_walk _kz_choose _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_was_*]}
+  \builtin \unfunction _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -125,7 +141,7 @@ _kz_off() {
   \builtin \emulate -L zsh
   \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_watch _kz_absent _kz_names
   \builtin \typeset -gi _kz_tries
-  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_said _kz_chosen
+  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said _kz_chosen
   if [[ -z $__KZ_STATE ]]; then
     _kz_choose
     _kz_loaded=$_kz_chosen _kz_watch=() _kz_absent=()

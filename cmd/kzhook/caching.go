@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+
+	"github.com/getkeyzero/kz/clock"
+	"github.com/getkeyzero/kz/project"
+	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/resolve/cache"
+	"github.com/getkeyzero/kz/seal/holder"
+)
+
+// fetching is one of the ways to get values: cached or refreshed.
+type fetching func(*invocation, *project.Project, map[string]resolve.Provider) project.Fetch
+
+// cached takes what is kept and good, and asks the stores for the rest.
+func (inv *invocation) cached(p *project.Project, providers map[string]resolve.Provider) project.Fetch {
+	return inv.fetch(p, providers, cache.Cache.All)
+}
+
+// refreshed asks the stores for everything, and keeps the answers for others.
+func (inv *invocation) refreshed(p *project.Project, providers map[string]resolve.Provider) project.Fetch {
+	return inv.fetch(p, providers, cache.Cache.Refresh)
+}
+
+type cacheMethod func(cache.Cache, context.Context, cache.Place, []resolve.Request, cache.Ask) []resolve.Result
+
+func (inv *invocation) fetch(p *project.Project, providers map[string]resolve.Provider, by cacheMethod) project.Fetch {
+	ask := fresh(providers)
+	return func(ctx context.Context, requests []resolve.Request) []resolve.Result {
+		if !cache.Keepable(requests) {
+			return ask(ctx, requests)
+		}
+		place := cache.Place{Config: p.Path, Environment: p.Environment}
+		return by(inv.cache(ctx), ctx, place, requests, cache.Ask(ask))
+	}
+}
+
+// fresh asks the stores and leaves what is kept alone.
+func fresh(providers map[string]resolve.Provider) project.Fetch {
+	return func(ctx context.Context, requests []resolve.Request) []resolve.Result {
+		return resolve.All(ctx, providers, requests)
+	}
+}
+
+func (inv *invocation) cache(ctx context.Context) cache.Cache {
+	return cache.Cache{Dir: inv.places.cache, Holder: inv.holder(ctx), Now: clock.Now}
+}
+
+// holder returns who keeps keys here.
+func (inv *invocation) holder(ctx context.Context) holder.Holder {
+	return holder.Choose(ctx, inv.env.List())
+}
