@@ -63,7 +63,7 @@ func makeKey(path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(key.bytes())
+	_, err = f.Write(key.Reveal())
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}

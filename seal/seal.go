@@ -51,7 +51,8 @@ func KeyFrom(data []byte) (Key, error) {
 	return Key{new(string(data))}, nil
 }
 
-func (k Key) bytes() []byte { return []byte(*k.text) }
+// Reveal returns the bytes, for those who keep or wrap keys.
+func (k Key) Reveal() []byte { return []byte(*k.text) }
 
 // Format implements [fmt.Formatter], for every verb.
 func (Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "[key]") }
@@ -59,7 +60,7 @@ func (Key) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, "[key]") }
 // Seal encrypts and authenticates text. purpose and place are authenticated:
 // Open wants the same ones.
 func (k Key) Seal(purpose, place string, text []byte) []byte {
-	aead, err := chacha20poly1305.NewX(k.bytes())
+	aead, err := chacha20poly1305.NewX(k.Reveal())
 	if err != nil {
 		panic(err) // only for a key of a wrong length, which a Key cannot have
 	}
@@ -71,7 +72,7 @@ func (k Key) Seal(purpose, place string, text []byte) []byte {
 
 // Open returns the text that was sealed, or ErrOpen.
 func (k Key) Open(purpose, place string, sealed []byte) ([]byte, error) {
-	aead, err := chacha20poly1305.NewX(k.bytes())
+	aead, err := chacha20poly1305.NewX(k.Reveal())
 	if err != nil {
 		panic(err)
 	}
@@ -89,7 +90,7 @@ func (k Key) Open(purpose, place string, sealed []byte) ([]byte, error) {
 // Sum returns a digest of the parts that only a holder of the key can compute,
 // so that equal texts can be told without keeping them.
 func (k Key) Sum(purpose string, parts ...string) []byte {
-	mac := hmac.New(sha256.New, k.bytes())
+	mac := hmac.New(sha256.New, k.Reveal())
 	for _, p := range append([]string{purpose}, parts...) {
 		fmt.Fprintf(mac, "%d:", len(p))
 		_, _ = mac.Write([]byte(p))

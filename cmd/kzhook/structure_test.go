@@ -51,14 +51,18 @@ func TestPromptLinksNoNetworkCode(t *testing.T) {
 // other, and those that hold plain data know nothing.
 func TestPackagesDependDownwards(t *testing.T) {
 	allowed := map[string][]string{
-		"environ":  {},
-		"trust":    {},
-		"resolve":  {},
-		"seal":     {},
-		"dotenv":   {},
-		"watch":    {},
-		"config":   {},
-		"session":  {"environ", "seal"},
+		"environ": {},
+		"trust":   {},
+		"resolve": {},
+		"seal":    {},
+		"clock":   {},
+		"dotenv":  {},
+		"watch":   {},
+		"config":  {},
+		"session": {"environ", "seal"},
+
+		"seal/holder": {"clock", "resolve", "resolve/keychain", "seal"},
+
 		"shell":    {"environ"},
 		"delivery": {"resolve"},
 		"project":  {"config", "environ", "resolve", "trust", "watch"},
