@@ -18,6 +18,9 @@ func TestTerminalSaysOnce(t *testing.T) {
 			"kz: A: env: NOWHERE is not set; nothing is loaded", "[trust]\nprefixes = [\"~\"]"},
 		"an unknown provider": {"-- app/.keyzero.toml --\n[secrets]\nA = \"nowhere://x\"\n",
 			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store", "[trust]\nprefixes = [\"~\"]"},
+		"several": {"-- app/.keyzero.toml --\n[secrets]\nA = \"nowhere://x\"\nLD_PRELOAD = \"env://X\"\nB = \"nowhere://x\"\n",
+			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store\n" +
+				"kz: and 2 more\nkz: hint: kz validate", "[trust]\nprefixes = [\"~\"]"},
 		"nothing to inherit": {"-- app/.keyzero.toml --\ninherit = true\n",
 			"kz: HOME/app/.keyzero.toml: inherit: there is no .keyzero.toml further up", "[trust]\nprefixes = [\"~\"]"},
 		"a refused name": {"-- app/.keyzero.toml --\n[env]\nLD_PRELOAD = \"x\"\n",
