@@ -46,7 +46,7 @@ type = "keychain"
 func TestParseUserOfNothing(t *testing.T) {
 	for what, f := range map[string]File{"a missing file": {Path: testPath, Missing: true}, "an empty file": {Path: testPath}, "empty tables": {Path: testPath, Data: []byte("[hook]\n[trust]\n[names]\n[providers]\n")}} {
 		u, err := ParseUser(f, "/home/ada")
-		if err != nil || u.Path != testPath || u.Deadline != DefaultDeadline || u.Prefixes != nil || u.AllowNames != nil || len(u.Providers) > 0 || u.Providers == nil {
+		if err != nil || u.Path != testPath || u.Deadline != 3*time.Second || u.Prefixes != nil || u.AllowNames != nil || len(u.Providers) > 0 || u.Providers == nil {
 			t.Errorf("%s: %+v, %v", what, u, err)
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/internal/printable"
@@ -244,11 +246,19 @@ func (inv *invocation) report(err error) int {
 	}
 	code, _ := inv.explain(err)
 	var end status
-	if errors.As(err, &end) || errors.Is(err, errNoted) {
+	if errors.As(err, &end) || errors.Is(err, errNoted) || inv.unread(err) {
 		return code
 	}
 	for _, line := range inv.lines(err, 0) {
 		fmt.Fprintln(inv.stderr, line)
 	}
 	return code
+}
+
+// unread reports whether err says that the reader of stdout has left, as head
+// does when it has enough: nobody waits for words about that.
+func (inv *invocation) unread(err error) bool {
+	var path *fs.PathError
+	out, ok := inv.stdout.(*os.File)
+	return ok && errors.Is(err, syscall.EPIPE) && errors.As(err, &path) && path.Path == out.Name()
 }

@@ -105,6 +105,7 @@ func (h *hookRun) arrive() error {
 	p, err := inv.opener(user, h.memory.outer, "").Open(nearest)
 	h.watch(p.Watch...)
 	if err != nil {
+		h.notes.blocked(err, p.Digest)
 		return err
 	}
 	h.project = p

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/trust"
 )
 
 // notes are what one run of a hook has to tell the user. The shell remembers a
@@ -21,7 +23,7 @@ import (
 type notes struct {
 	inv   *invocation
 	said  string
-	about string // the reload that they belong to, after which they are said again
+	about string // the reload or the contents that they belong to, after which they are said again
 	lines []string
 }
 
@@ -34,6 +36,15 @@ func (n *notes) fail(err error) {
 }
 
 func (n *notes) warn(err error) { n.fail(err) }
+
+// blocked has what is said of a configuration that the user is asked to read said
+// again once it is another one, with that digest. Of others the words are enough.
+func (n *notes) blocked(err error, digest string) {
+	var blocked *trust.BlockedError
+	if errors.As(err, &blocked) {
+		n.about = digest
+	}
+}
 
 // failures notes what could not be resolved and returns an error if any of it
 // was required, which holds the rest of the plan back too. Of what was loaded

@@ -85,6 +85,10 @@ var edits = map[string]struct {
 		edit: func(d *desk) { d.file("app/.keyzero.toml", "[env\n") },
 		says: "kz: HOME/app/.keyzero.toml:1: not TOML: expected ']' to close table name\nkz: -TOKEN",
 	},
+	"a provider that is unknown": {
+		edit: func(d *desk) { d.file("app/.keyzero.toml", "[secrets]\nTOKEN = \"nowhere://x\"\n") },
+		says: "kz: HOME/app/.keyzero.toml:2: TOKEN: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store\nkz: -TOKEN",
+	},
 	"a secret that is missing": {
 		edit: func(d *desk) { d.file("app/.keyzero.toml", "[secrets]\nTOKEN = \"env://NOWHERE\"\n") },
 		says: "kz: TOKEN: env: NOWHERE is not set; what was loaded before stays", token: "one",

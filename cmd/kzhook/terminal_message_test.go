@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// What is wrong is said once, and again after leaving and coming back, or when it
-// is wrong in another way.
+// What is wrong is said once, and again after leaving and coming back, when it is
+// wrong in another way, or when there is another file to allow.
 func TestTerminalSaysOnce(t *testing.T) {
 	problems := map[string]struct{ files, line, settings string }{
 		"not allowed": {"-- app/.keyzero.toml --\n[env]\nA = \"b\"\n",
@@ -18,6 +18,9 @@ func TestTerminalSaysOnce(t *testing.T) {
 			"kz: A: env: NOWHERE is not set; nothing is loaded", "[trust]\nprefixes = [\"~\"]"},
 		"an unknown provider": {"-- app/.keyzero.toml --\n[secrets]\nA = \"nowhere://x\"\n",
 			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store", "[trust]\nprefixes = [\"~\"]"},
+		"several": {"-- app/.keyzero.toml --\n[secrets]\nA = \"nowhere://x\"\nLD_PRELOAD = \"env://X\"\nB = \"nowhere://x\"\n",
+			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store\n" +
+				"kz: and 2 more\nkz: hint: kz validate", "[trust]\nprefixes = [\"~\"]"},
 		"nothing to inherit": {"-- app/.keyzero.toml --\ninherit = true\n",
 			"kz: HOME/app/.keyzero.toml: inherit: there is no .keyzero.toml further up", "[trust]\nprefixes = [\"~\"]"},
 		"a refused name": {"-- app/.keyzero.toml --\n[env]\nLD_PRELOAD = \"x\"\n",
@@ -36,9 +39,10 @@ func TestTerminalSaysOnce(t *testing.T) {
 					d.expect("cd ~", "")
 				}
 				d.expect("cd app", problem.line)
+				// One that nobody allowed is another to read, of which there is the same to say.
 				d.file("app/.keyzero.toml", "nonsense = 1\n")
-				if got := d.says(""); problem.settings != "" && (got == "" || got == problem.line) {
-					t.Errorf("of another problem kz says %q", got)
+				if got := d.says(""); got == "" || (got == problem.line) != (problem.settings == "") {
+					t.Errorf("of another file kz says %q", got)
 				}
 				d.expect("", "")
 				d.alive()
