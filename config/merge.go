@@ -160,10 +160,21 @@ func checkEntry(user User, providers map[string]Provider, e Entry) error {
 		}
 	}
 	if slices.Contains(names, e.Provider) {
-		return nil
+		return e.checkOwn(providers[e.Provider])
 	}
 	slices.Sort(names)
 	return errorAt(e.Pos, e.Name, "unknown provider %q; %s", e.Provider, suggest(e.Provider, names))
+}
+
+// Own is the service under which kz keeps keys of its own in the keychain, which
+// no project is to load.
+const Own = "keyzero-holder"
+
+func (e Entry) checkOwn(p Provider) error {
+	if (p.Type == "keychain" || e.Provider == "keychain") && strings.HasPrefix(e.Ref, Own+"/") {
+		return errorAt(e.Pos, e.Name, "%s has keys of kz itself, which are not for loading", Own)
+	}
+	return nil
 }
 
 func suggest(name string, known []string) string {

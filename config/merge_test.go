@@ -141,6 +141,23 @@ func TestMergeProviders(t *testing.T) {
 	}
 }
 
+// The keys under which kz itself seals are not a project's.
+func TestMergeKeepsOwnKeysBack(t *testing.T) {
+	user := User{Providers: map[string]Provider{"mine": {Name: "mine", Type: "keychain"}}}
+	for ref, refused := range map[string]bool{
+		"{ provider = 'keychain', ref = 'keyzero-holder/cache' }": true,
+		"{ provider = 'mine', ref = 'keyzero-holder/vault' }":     true,
+		"'keychain://keyzero-holder/cache'":                       true,
+		"'keychain://keyzero-holders/x'":                          false,
+		"'env://keyzero-holder/x'":                                false,
+	} {
+		_, err := Merge(user, []*Layer{layer(t, "project", "[secrets]\nA = "+ref+"\n")}, "")
+		if (err != nil) != refused {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+}
+
 // Each name is named once, whoever has it.
 func TestMergeNamesProvidersOnce(t *testing.T) {
 	user := User{Providers: map[string]Provider{"env": {Name: "env", Type: "env"}}}

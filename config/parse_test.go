@@ -186,12 +186,15 @@ var accepts = map[string]string{
 	"secrets.*.required":    "bool",
 	"secrets.*.default":     "text",
 	"secrets.*.ttl":         "text",
+	"secrets.*.stale":       "text",
 	"secrets.*.as":          "text",
 	"secrets.*.hook":        "bool",
 	"secrets.*.description": "text",
 	"providers":             "table",
 	"providers.*":           "table",
 	"providers.*.type":      "text",
+	"providers.*.ttl":       "text",
+	"providers.*.stale":     "text",
 	"providers.*.command":   "list",
 	"hook":                  "table",
 	"hook.deadline":         "text",
@@ -209,7 +212,8 @@ var companions = map[string]string{
 	"secrets.*.provider": "secrets.A.ref = 'x'", "secrets.*.ref": "secrets.A.provider = 'env'", "providers.*.command": "providers.A.type = 'command'",
 	"secrets.*.field": "secrets.A.ref = 'env://x'", "secrets.*.required": "secrets.A.ref = 'env://x'", "secrets.*.default": "secrets.A.ref = 'env://x'",
 	"secrets.*.ttl": "secrets.A.ref = 'env://x'", "secrets.*.as": "secrets.A.ref = 'env://x'", "secrets.*.hook": "secrets.A.ref = 'env://x'",
-	"secrets.*.description": "secrets.A.ref = 'env://x'",
+	"secrets.*.description": "secrets.A.ref = 'env://x'", "secrets.*.stale": "secrets.A.ref = 'env://x'",
+	"providers.*.ttl": "providers.A.type = 'env'", "providers.*.stale": "providers.A.type = 'env'",
 }
 
 func TestSchemaIsCovered(t *testing.T) {

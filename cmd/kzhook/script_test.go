@@ -10,6 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	ownKeyring()
 	testscript.Main(m, map[string]func(){"kz": main, "terminal": terminal, "measured": measured})
 }
 

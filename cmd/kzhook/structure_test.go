@@ -59,9 +59,10 @@ func TestPackagesDependDownwards(t *testing.T) {
 		"dotenv":  {},
 		"watch":   {},
 		"config":  {},
-		"session": {"environ", "seal"},
+		"session": {"clock", "environ", "seal"},
 
-		"seal/holder": {"clock", "resolve", "resolve/keychain", "seal"},
+		"seal/holder":   {"clock", "resolve", "resolve/keychain", "seal"},
+		"resolve/cache": {"clock", "seal", "seal/holder"},
 
 		"shell":    {"environ"},
 		"delivery": {"resolve"},

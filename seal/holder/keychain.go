@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	service = "keyzero-holder"
+	service = "keyzero-holder" // config.Own, by which projects cannot refer to it
 
 	// patience is how long a keychain may take: a first start on a busy machine
 	// took 1.6 s, and one that hangs must not hang kz.
