@@ -17,7 +17,7 @@ func TestPageNamesAllCommands(t *testing.T) {
 	table, _, _ := strings.Cut(readPage(t, "../../docs/kz.md"), "\n## ")
 	var named, have []string
 	for _, code := range regexp.MustCompile("`[^`]+`").FindAllString(table, -1) {
-		named = append(named, regexp.MustCompile(`kz [a-z]+(?: (?:list|prune))?|--?[a-z][a-z-]*`).FindAllString(code, -1)...)
+		named = append(named, regexp.MustCompile(`kz (?:trust|cache|vault) [a-z]+|kz [a-z]+|--?[a-z][a-z-]*`).FindAllString(code, -1)...)
 	}
 	for _, c := range everyCommand((&invocation{}).command().root) {
 		have = append(have, c.CommandPath())

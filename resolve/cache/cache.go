@@ -8,6 +8,8 @@ package cache
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -136,8 +138,12 @@ func (c Cache) lock(ctx context.Context, config string) (release func(), err err
 	return filelock.Acquire(ctx, c.stem(config)+"lock")
 }
 
-// keyName is the name under which the holder has the key of all files.
-const keyName = "cache"
+// keyName is the name under which the holder has the key of all files of the
+// directory. Those of another directory have their own lock, and so their own key.
+func (c Cache) keyName() string {
+	sum := sha256.Sum256([]byte(c.Dir))
+	return "cache:" + hex.EncodeToString(sum[:8])
+}
 
 // key returns the key, or a new one that the holder has agreed to keep. Whoever
 // makes one holds a lock, so that no other process makes another meanwhile.
@@ -147,13 +153,13 @@ func (c Cache) key(ctx context.Context) (seal.Key, error) {
 		return seal.Key{}, err
 	}
 	defer release()
-	key, err := c.Holder.Key(ctx, keyName)
+	key, err := c.Holder.Key(ctx, c.keyName())
 	if errors.Is(err, holder.ErrNoKey) {
 		key = seal.NewKey()
 	} else if err != nil {
 		return seal.Key{}, err
 	}
-	return key, c.Holder.Keep(ctx, keyName, key, holder.Longest)
+	return key, c.Holder.Keep(ctx, c.keyName(), key, holder.Longest)
 }
 
 // Keepable reports whether any of the answers may be kept, without which there

@@ -295,9 +295,9 @@ func TestBadFiles(t *testing.T) {
 			return errors.Join(os.Rename(path, path+".real"), os.Symlink(path+".real", path))
 		},
 		"huge":       func(_ *table, path string) error { return os.Truncate(path, 1<<40) },
-		"a lost key": func(tb *table, _ string) error { return tb.Holder.Forget(context.Background(), keyName) },
+		"a lost key": func(tb *table, _ string) error { return tb.Holder.Forget(context.Background(), tb.keyName()) },
 		"another key": func(tb *table, _ string) error {
-			return tb.Holder.Keep(context.Background(), keyName, seal.NewKey(), 0)
+			return tb.Holder.Keep(context.Background(), tb.keyName(), seal.NewKey(), 0)
 		},
 		"not writable": func(tb *table, path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
 	} {
@@ -378,7 +378,7 @@ func TestListDropClear(t *testing.T) {
 	if err := tb.Clear(t.Context()); err != nil || len(tb.files()) > 0 {
 		t.Errorf("Clear: %v, there are %v", err, tb.files())
 	}
-	if _, err := tb.Holder.Key(t.Context(), keyName); err == nil {
+	if _, err := tb.Holder.Key(t.Context(), tb.keyName()); err == nil {
 		t.Error("the key is still held")
 	}
 }

@@ -50,7 +50,7 @@ func (c Cache) read(ctx context.Context, place Place) (*pages, error) {
 }
 
 func (c Cache) open(ctx context.Context, path string) (*pages, error) {
-	key, err := c.Holder.Key(ctx, keyName)
+	key, err := c.Holder.Key(ctx, c.keyName())
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (c Cache) Clear(ctx context.Context) error {
 	for _, path := range c.files() {
 		errs = append(errs, os.Remove(path))
 	}
-	return errors.Join(append(errs, c.Holder.Forget(ctx, keyName))...)
+	return errors.Join(append(errs, c.Holder.Forget(ctx, c.keyName()))...)
 }
 
 // A Kept is a value that is kept, without the value.

@@ -40,6 +40,15 @@ var phrases = []struct {
 	{"permission_denied", resolve.Denied},                  // Google
 	{"code: 403", resolve.Denied},                          // Vault
 	{"the user does not have secrets get", resolve.Denied}, // Azure
+	{"no such host", resolve.Unreachable},                  // programs in Go: op, vault, doppler, infisical
+	{"connection refused", resolve.Unreachable},
+	{"network is unreachable", resolve.Unreachable},
+	{"i/o timeout", resolve.Unreachable},                           // Go
+	{"could not connect to the endpoint url", resolve.Unreachable}, // AWS
+	{"failed to establish a new connection", resolve.Unreachable},  // Python: az, gcloud
+	{"getaddrinfo", resolve.Unreachable},                           // Node: bw
+	{"failed to lookup address", resolve.Unreachable},              // Rust: bws
+	{"could not resolve host", resolve.Unreachable},                // curl
 }
 
 // classify returns the class that the program's messages stand for, or "".
