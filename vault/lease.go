@@ -52,7 +52,7 @@ type terms struct {
 // current reports whether the lease still runs. After a reboot none does.
 func (t terms) current(now clock.Stamp) bool {
 	age, ok := t.At.Age(now)
-	return ok && age >= 0 && age < min(t.For, MaxLease)
+	return ok && age < min(t.For, MaxLease)
 }
 
 // Grant keeps the vault with that ID unlocked for d, in place of an earlier
