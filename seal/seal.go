@@ -87,6 +87,20 @@ func (k Key) Open(purpose, place string, sealed []byte) ([]byte, error) {
 	return text, nil
 }
 
+// SealKey is Seal of another key.
+func (k Key) SealKey(purpose, place string, other Key) []byte {
+	return k.Seal(purpose, place, other.Reveal())
+}
+
+// OpenKey returns the key that SealKey sealed, or ErrOpen.
+func (k Key) OpenKey(purpose, place string, sealed []byte) (Key, error) {
+	data, err := k.Open(purpose, place, sealed)
+	if err != nil || len(data) != KeySize {
+		return Key{}, ErrOpen
+	}
+	return KeyFrom(data)
+}
+
 // Sum returns a digest of the parts that only a holder of the key can compute,
 // so that equal texts can be told without keeping them.
 func (k Key) Sum(purpose string, parts ...string) []byte {

@@ -64,9 +64,11 @@ func TestPackagesDependDownwards(t *testing.T) {
 		"seal/holder":   {"clock", "resolve", "resolve/keychain", "seal"},
 		"resolve/cache": {"clock", "seal", "seal/holder"},
 
-		"shell":    {"environ"},
-		"delivery": {"resolve"},
-		"project":  {"config", "environ", "resolve", "trust", "watch"},
+		"shell":             {"environ"},
+		"delivery":          {"resolve"},
+		"project":           {"config", "environ", "resolve", "trust", "watch"},
+		"vault":             {"clock", "resolve", "seal", "seal/holder"},
+		"resolve/vaultfile": {"seal", "seal/holder", "vault"},
 	}
 	for name, imports := range dependencies(t) {
 		own, ours := strings.CutPrefix(name, module)
