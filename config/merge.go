@@ -13,7 +13,7 @@ import (
 
 // Types are the types of providers that this build has, sorted. One of type
 // command exists only under a name that the user gives it.
-var Types = []string{"command", "dotenv", "env", "keychain"}
+var Types = []string{"command", "dotenv", "env", "keychain", "vault"}
 
 // local are the types whose answers are at hand, so that nothing is gained by
 // keeping them.

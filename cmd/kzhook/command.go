@@ -42,7 +42,7 @@ func (inv *invocation) command() tree {
 		newInit(inv), newAdd(inv), newRemove(inv), newEdit(inv),
 		newPut(inv), newGet(inv), newImport(inv),
 		newRun(inv), newExport(inv),
-		newStatus(inv), newValidate(inv), newReload(inv), newCache(inv),
+		newStatus(inv), newValidate(inv), newReload(inv), newCache(inv), newVault(inv), newDoctor(inv),
 		newCompletion(inv), newVersion(inv),
 	)
 	return tree{root}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -14,8 +15,11 @@ import (
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/seal/holder"
 	"github.com/getkeyzero/kz/shell"
 	"github.com/getkeyzero/kz/trust"
+	"github.com/getkeyzero/kz/vault"
 )
 
 // Exit statuses are part of the interface: docs/kz.md lists them.
@@ -29,6 +33,7 @@ const (
 	exitStore       = 6  // a store failed or gave no answer in time
 	exitRefused     = 7  // refused by policy, or because of who asks
 	exitLocked      = 8  // a human has to unlock something
+	exitIntegrity   = 10 // what kz keeps is not as kz wrote it
 	exitNotFound    = 11 // there is nothing of that name
 	exitRun         = 125
 	exitCannotRun   = 126
@@ -107,12 +112,22 @@ func (inv *invocation) explain(err error) (code int, hint string) {
 			return exitConfig, "unset KEYZERO_ENV"
 		}
 		return exitConfig, ""
+	case isOne(err, vault.ErrNotVault, vault.ErrDamaged, vault.ErrNewer, vault.ErrUnsafe, seal.ErrWeak, seal.ErrCostly):
+		return exitIntegrity, ""
+	case isOne(err, vault.ErrPassphrase, vault.ErrBusy):
+		return exitLocked, ""
 	case errors.As(err, &failure):
 		return failureStatus(failure), adviceFor(failure.Entry.Provider, resolve.ClassOf(failure.Err), []string{failure.Entry.Name})
+	case errors.Is(err, holder.ErrNoKey):
+		return exitLocked, program + " vault unlock"
 	case resolve.ClassOf(err) != "":
 		return classStatus(resolve.ClassOf(err)), ""
 	}
 	return exitInternal, ""
+}
+
+func isOne(err error, of ...error) bool {
+	return slices.ContainsFunc(of, func(e error) bool { return errors.Is(err, e) })
 }
 
 // failureStatus is the exit status for a variable without a value. A store that
@@ -140,6 +155,10 @@ func adviceFor(provider string, class resolve.Class, names []string) string {
 	switch {
 	case class == resolve.NotFound && provider == "keychain":
 		return program + " put " + strings.Join(names, " ")
+	case class == resolve.NotFound && provider == "vault":
+		return program + " put " + strings.Join(names, " ")
+	case class == resolve.Locked && provider == "vault":
+		return program + " vault unlock"
 	case class == resolve.Timeout, class == resolve.Throttled, class == resolve.Unreachable && provider != "keychain":
 		return program + " reload"
 	}

@@ -171,7 +171,7 @@ func (inv *invocation) importStore(name string) (importTarget, error) {
 	if !slices.Contains(config.Types, settings.Type) || settings.Type == "command" && len(settings.Command) == 0 {
 		return nil, usageError(fmt.Sprintf("import: unknown provider %q%s", name, didYouMean(name, config.Types)))
 	}
-	provider, err := newProvider(settings, &project.Project{}, inv.env, inv.places.home)
+	provider, err := inv.newProvider(settings, &project.Project{}, inv.env)
 	if err != nil {
 		return nil, err
 	}

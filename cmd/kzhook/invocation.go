@@ -33,6 +33,8 @@ type invocation struct {
 	stdin  *os.File
 	stdout io.Writer
 	stderr io.Writer
+
+	passphraseFD string // of --passphrase-fd
 }
 
 func newInvocation() *invocation {

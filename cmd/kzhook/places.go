@@ -22,6 +22,8 @@ type places struct {
 	twins      string // see package watch
 	files      string // delivered files
 	cache      string // values of remote stores, sealed
+	vault      string // the embedded store
+	leases     string // what keeps it unlocked
 }
 
 const folder = "keyzero"
@@ -29,7 +31,7 @@ const folder = "keyzero"
 // check returns an error unless each place is an absolute path: with a relative
 // HOME they would lie in whatever directory one is in, a project's included.
 func (p places) check() error {
-	for _, path := range []string{p.home, p.userConfig, p.trust, p.key, p.marks, p.twins, p.files, p.cache} {
+	for _, path := range []string{p.home, p.userConfig, p.trust, p.key, p.marks, p.twins, p.files, p.cache, p.vault, p.leases} {
 		if !filepath.IsAbs(path) {
 			return &refusal{"HOME and the XDG directories must be absolute paths; " + strconv.Quote(path) + " is not one", ""}
 		}
@@ -55,6 +57,8 @@ func findPlaces() places {
 		twins:      filepath.Join(run, "watch"),
 		files:      filepath.Join(run, "files"),
 		cache:      filepath.Join(run, "cache"),
+		vault:      filepath.Join(xdg.DataHome, folder, "vault.kz"),
+		leases:     filepath.Join(run, "unlocked"),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/getkeyzero/kz/resolve/dotenvfile"
 	"github.com/getkeyzero/kz/resolve/envvar"
 	"github.com/getkeyzero/kz/resolve/keychain"
+	"github.com/getkeyzero/kz/resolve/vaultfile"
 )
 
 // providers returns the stores that the entries of a project name. They see the
@@ -21,7 +22,7 @@ func (inv *invocation) providers(p *project.Project, outer environ.Env) (map[str
 		if e.Provider == "" || providers[e.Provider] != nil {
 			continue
 		}
-		provider, err := newProvider(p.Provider(e.Provider), p, outer, inv.places.home)
+		provider, err := inv.newProvider(p.Provider(e.Provider), p, outer)
 		if err != nil {
 			return nil, err
 		}
@@ -40,7 +41,7 @@ func closeStores(providers map[string]resolve.Provider) {
 	}
 }
 
-func newProvider(settings config.Provider, p *project.Project, outer environ.Env, home string) (resolve.Provider, error) {
+func (inv *invocation) newProvider(settings config.Provider, p *project.Project, outer environ.Env) (resolve.Provider, error) {
 	getenv := func(name string) (string, bool) {
 		value, ok := outer[name]
 		return value, ok
@@ -48,13 +49,15 @@ func newProvider(settings config.Provider, p *project.Project, outer environ.Env
 	switch settings.Type {
 	case "keychain":
 		return keychain.New(outer.List()), nil
+	case "vault":
+		return &vaultfile.Provider{Path: inv.places.vault, Key: inv.vaultKey}, nil
 	case "env":
 		return envvar.New(getenv), nil
 	case "dotenv":
 		return dotenvfile.New(getenv), nil
 	case "command":
 		// A configuration in the home directory does not make all of it a project.
-		dirs := slices.DeleteFunc(p.Dirs(), func(dir string) bool { return dir == home })
+		dirs := slices.DeleteFunc(p.Dirs(), func(dir string) bool { return dir == inv.places.home })
 		return command.New(command.Options{Argv: settings.Command, Env: outer.List(), Forbidden: dirs})
 	}
 	return nil, &config.Error{Pos: settings.Pos, Key: "providers." + settings.Name, Msg: "unknown type"}

@@ -1,0 +1,426 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/getkeyzero/kz/internal/atomicfile"
+	"github.com/getkeyzero/kz/internal/printable"
+	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/vault"
+)
+
+// unlockTime is about how long it takes here to try one passphrase.
+const unlockTime = 250 * time.Millisecond
+
+func newVault(inv *invocation) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "vault",
+		Short: "the embedded store: one encrypted file",
+		Example: `  kz vault init            makes it, under a passphrase
+  kz vault unlock          for 12 hours; --for 1h for one
+  kz vault lock            in all shells at once`,
+		Args: group,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newVaultInit(inv), newVaultUnlock(inv), newVaultLock(inv), newVaultPasswd(inv), newVaultSlot(inv),
+		newVaultList(inv), newVaultRemove(inv), newVaultStatus(inv), newVaultExport(inv), newVaultImport(inv))
+	return cmd
+}
+
+// passphraseFlag lets a command take the vault's passphrase from a descriptor.
+func (inv *invocation) passphraseFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&inv.passphraseFD, "passphrase-fd", "", "read the vault's passphrase from this descriptor")
+	return cmd
+}
+
+func newVaultInit(inv *invocation) *cobra.Command {
+	var withKeychain bool
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "make the vault, and unlock it",
+		Args:  args(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return inv.vaultInit(cmd.Context(), withKeychain) },
+	}
+	cmd.Flags().BoolVar(&withKeychain, "keychain", false, "have the keychain unlock it too")
+	return inv.passphraseFlag(cmd)
+}
+
+func (inv *invocation) vaultInit(ctx context.Context, withKeychain bool) error {
+	if _, err := os.Lstat(inv.places.vault); err == nil {
+		return &refusal{"there is a vault already: " + inv.places.vault, program + " vault status"}
+	}
+	passphrase, err := inv.askPassphrase(ctx, "passphrase for the new vault", true)
+	if err != nil {
+		return err
+	}
+	slots := []vault.NewSlot{vault.PassphraseSlot("passphrase", passphrase, seal.Calibrate(unlockTime))}
+	if withKeychain {
+		slot, err := inv.newKeychainSlot(ctx)
+		if err != nil {
+			return err
+		}
+		slots = append(slots, slot)
+	}
+	if err := atomicfile.MkdirPrivate(filepath.Dir(inv.places.vault)); err != nil {
+		return err
+	}
+	key, err := vault.Create(ctx, inv.places.vault, slots...)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(inv.stderr, "%s: made %s\n", program, printable.Text(inv.places.vault))
+	v, err := vault.Open(inv.places.vault)
+	if err != nil {
+		return err
+	}
+	return inv.unlock(ctx, v, key, vault.MaxLease)
+}
+
+func newVaultUnlock(inv *invocation) *cobra.Command {
+	d := vault.MaxLease
+	cmd := &cobra.Command{
+		Use:   "unlock",
+		Short: "let this login's shells read the vault for a while",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if d <= 0 || d > vault.MaxLease {
+				return usageError(fmt.Sprintf("unlock: --for takes at most %v", vault.MaxLease))
+			}
+			v, key, err := inv.openVault(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return inv.unlock(cmd.Context(), v, key, d)
+		},
+	}
+	cmd.Flags().DurationVar(&d, "for", d, "how long")
+	return inv.passphraseFlag(cmd)
+}
+
+// openVault returns the vault with its key: by the keychain, or by a passphrase
+// that was given or is typed now.
+func (inv *invocation) openVault(ctx context.Context) (*vault.Vault, seal.Key, error) {
+	v, err := inv.readVault()
+	if err != nil {
+		return nil, seal.Key{}, err
+	}
+	if key, err := inv.keychainKey(ctx, v); err == nil {
+		return v, key, nil
+	}
+	passphrase, err := inv.askPassphrase(ctx, "passphrase of the vault", false)
+	if err != nil {
+		return nil, seal.Key{}, err
+	}
+	key, err := v.Unlock(passphrase)
+	return v, key, err
+}
+
+func (inv *invocation) readVault() (*vault.Vault, error) {
+	v, err := vault.Open(inv.places.vault)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &notFound{"there is no vault yet", program + " vault init"}
+	}
+	return v, err
+}
+
+// unlock leaves the key with the holder and tells the shells.
+func (inv *invocation) unlock(ctx context.Context, v *vault.Vault, key seal.Key, d time.Duration) error {
+	about := inv.holder(ctx).About()
+	if err := inv.lease(ctx).Grant(ctx, v.ID(), key, d); err != nil {
+		return fmt.Errorf("the vault cannot stay unlocked: %w", err)
+	}
+	fmt.Fprintf(inv.stderr, "%s: the vault is unlocked for %v; its key is with the %s\n", program, d, about.Name)
+	return inv.markVault("unlocked " + rand.Text())
+}
+
+func (inv *invocation) markVault(text string) error {
+	if err := atomicfile.MkdirPrivate(inv.places.marks); err != nil {
+		return err
+	}
+	return atomicfile.Write(inv.vaultMarkPath(), []byte(text), 0o600)
+}
+
+func newVaultLock(inv *invocation) *cobra.Command {
+	return &cobra.Command{
+		Use:   "lock",
+		Short: "lock the vault, in all logins at once; what shells have loaded stays there",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := inv.readVault()
+			if err != nil {
+				return err
+			}
+			// First, so that no keychain unlocks it again meanwhile.
+			err = inv.markVault(vaultLocked)
+			return errors.Join(err, inv.lease(cmd.Context()).Revoke(cmd.Context(), v.ID()))
+		},
+	}
+}
+
+func newVaultPasswd(inv *invocation) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "passwd",
+		Short: "change the passphrase; the entries stay as they are",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			v, err := inv.readVault()
+			if err != nil {
+				return err
+			}
+			old, err := inv.askPassphrase(ctx, "passphrase of the vault", false)
+			if err != nil {
+				return err
+			}
+			key, err := v.Unlock(old)
+			if err != nil {
+				return err
+			}
+			passphrase, err := inv.typePassphrase(ctx, "new passphrase", true)
+			if err != nil {
+				return err
+			}
+			return vault.Passwd(ctx, inv.places.vault, key, vault.PassphraseSlot("passphrase", passphrase, seal.Calibrate(unlockTime)))
+		},
+	}
+	return inv.passphraseFlag(cmd)
+}
+
+func newVaultSlot(inv *invocation) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "slot",
+		Short: "the ways to unlock the vault",
+		Args:  group,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	add := &cobra.Command{
+		Use:     "add keychain|NAME",
+		Short:   "have the keychain unlock it, or a further passphrase of that name",
+		Example: "  kz vault slot add keychain\n  kz vault slot add recovery",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE:    func(cmd *cobra.Command, list []string) error { return inv.addSlot(cmd.Context(), list[0]) },
+	}
+	remove := &cobra.Command{
+		Use:   "rm NAME",
+		Short: "remove a way; kz vault status names them",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, list []string) error {
+			_, key, err := inv.openVault(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return vault.RemoveSlot(cmd.Context(), inv.places.vault, key, list[0])
+		},
+	}
+	cmd.AddCommand(inv.passphraseFlag(add), inv.passphraseFlag(remove))
+	return cmd
+}
+
+func (inv *invocation) addSlot(ctx context.Context, name string) error {
+	_, key, err := inv.openVault(ctx)
+	if err != nil {
+		return err
+	}
+	var slot vault.NewSlot
+	if name == "keychain" {
+		slot, err = inv.newKeychainSlot(ctx)
+	} else {
+		var passphrase resolve.Secret
+		if passphrase, err = inv.typePassphrase(ctx, "passphrase "+printable.Text(name), true); err == nil {
+			slot = vault.PassphraseSlot(name, passphrase, seal.Calibrate(unlockTime))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return vault.AddSlot(ctx, inv.places.vault, key, slot)
+}
+
+// unlocked returns the vault and its key, provided that it is unlocked.
+func (inv *invocation) unlocked(ctx context.Context) (*vault.Vault, seal.Key, error) {
+	v, err := inv.readVault()
+	if err != nil {
+		return nil, seal.Key{}, err
+	}
+	key, err := inv.vaultKey(ctx, v.ID())
+	return v, key, err
+}
+
+func newVaultList(inv *invocation) *cobra.Command {
+	return inv.passphraseFlag(&cobra.Command{
+		Use:   "list",
+		Short: "the names of its entries",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, key, err := inv.unlocked(cmd.Context())
+			if err != nil {
+				return err
+			}
+			entries, err := v.Entries(key)
+			if err != nil {
+				return err
+			}
+			for _, name := range slices.Sorted(maps.Keys(entries)) {
+				if _, err := fmt.Fprintln(inv.stdout, printable.Text(name)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+func newVaultRemove(inv *invocation) *cobra.Command {
+	return inv.passphraseFlag(&cobra.Command{
+		Use:   "rm NAME",
+		Short: "remove an entry",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, list []string) error {
+			_, key, err := inv.unlocked(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return vault.Update(cmd.Context(), inv.places.vault, key, func(entries map[string]resolve.Secret) error {
+				if _, ok := entries[list[0]]; !ok {
+					return &notFound{fmt.Sprintf("%s: not in the vault", list[0]), program + " vault list"}
+				}
+				delete(entries, list[0])
+				return nil
+			})
+		},
+	})
+}
+
+func newVaultStatus(inv *invocation) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "where the vault is, what unlocks it, and whether it is unlocked",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, err := inv.readVault()
+			if err != nil {
+				return err
+			}
+			state := "locked"
+			if _, err := inv.vaultKey(cmd.Context(), v.ID()); err == nil {
+				state = "unlocked"
+			}
+			var b strings.Builder
+			fmt.Fprintf(&b, "%s: %s\n", printable.Text(inv.places.vault), state)
+			t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+			for _, s := range v.Slots() {
+				how := s.Cost.String()
+				if s.Kind == vault.Keychain {
+					how = "a key in the keychain"
+				}
+				fmt.Fprintf(t, "  %s\t%s\n", printable.Text(s.Name), how)
+			}
+			_ = t.Flush()
+			b.WriteString(keysLine(inv.holder(cmd.Context()).About()))
+			_, err = fmt.Fprint(inv.stdout, b.String())
+			return err
+		},
+	}
+}
+
+func newVaultExport(inv *invocation) *cobra.Command {
+	return inv.passphraseFlag(&cobra.Command{
+		Use:   "export FILE",
+		Short: "write a backup: a vault of its own, under a passphrase of its own",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, list []string) error {
+			v, key, err := inv.unlocked(cmd.Context())
+			if err != nil {
+				return err
+			}
+			entries, err := v.Entries(key)
+			if err != nil {
+				return err
+			}
+			path := inv.absolute(list[0])
+			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+				return &refusal{list[0] + " is there already", ""}
+			}
+			passphrase, err := inv.typePassphrase(cmd.Context(), "passphrase for the backup", true)
+			if err != nil {
+				return err
+			}
+			data, err := vault.Export(entries, passphrase, seal.Calibrate(unlockTime))
+			if err != nil {
+				return err
+			}
+			return atomicfile.Write(path, data, 0o600)
+		},
+	})
+}
+
+func newVaultImport(inv *invocation) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "take over the entries of a backup",
+		Args:  args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, list []string) error {
+			return inv.importVault(cmd.Context(), inv.absolute(list[0]), force)
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "replace entries that the vault has with another value")
+	return inv.passphraseFlag(cmd)
+}
+
+func (inv *invocation) importVault(ctx context.Context, path string, force bool) error {
+	_, key, err := inv.unlocked(ctx)
+	if err != nil {
+		return err
+	}
+	backup, err := vault.Open(path)
+	if err != nil {
+		return err
+	}
+	passphrase, err := inv.typePassphrase(ctx, "passphrase of the backup", false)
+	if err != nil {
+		return err
+	}
+	backupKey, err := backup.Unlock(passphrase)
+	if err != nil {
+		return err
+	}
+	more, err := backup.Entries(backupKey)
+	if err != nil {
+		return err
+	}
+	err = vault.Update(ctx, inv.places.vault, key, func(entries map[string]resolve.Secret) error {
+		for name, secret := range more {
+			if mine, ok := entries[name]; ok && !force && mine.Reveal() != secret.Reveal() {
+				return &refusal{fmt.Sprintf("the vault has another %s already; --force replaces it", name), ""}
+			}
+			entries[name] = secret
+		}
+		return nil
+	})
+	if err == nil {
+		fmt.Fprintf(inv.stderr, "%s: the vault has the %d entries of %s\n", program, len(more), printable.Text(path))
+	}
+	return err
+}
+
+func (inv *invocation) absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(inv.dir, path)
+}
