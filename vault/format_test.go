@@ -61,6 +61,15 @@ func TestEveryBytePlaysItsPart(t *testing.T) {
 	}
 }
 
+// Equal slots of equal vaults have nothing in common.
+func TestVaultIsRandom(t *testing.T) {
+	_, v, _ := both(t)
+	_, w, _ := both(t)
+	if v.id == w.id || v.slots[0].salt == w.slots[0].salt || v.id == [idSize]byte{} {
+		t.Errorf("two vaults have the IDs %x and %x, the salts %x and %x", v.id, w.id, v.slots[0].salt, w.slots[0].salt)
+	}
+}
+
 // What unwraps a slot's key binds the slot's own fields: without looking at the
 // MAC, no field of a passphrase slot can be changed.
 func TestSlotIsBoundToItsFields(t *testing.T) {

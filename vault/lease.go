@@ -126,7 +126,10 @@ func (l Lease) Revoke(ctx context.Context, id string) error {
 		return err
 	}
 	err := l.remove(func(name string) bool { return strings.HasPrefix(strings.TrimPrefix(name, "."), id+"-") })
-	return errors.Join(err, l.Holder.Forget(ctx, holderName(id)))
+	if forget := l.Holder.Forget(ctx, holderName(id)); !errors.Is(forget, holder.ErrNone) {
+		err = errors.Join(err, forget)
+	}
+	return err
 }
 
 // tidy makes the directory, and removes this session's lease and those that

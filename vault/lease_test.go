@@ -40,6 +40,7 @@ type none struct{ session }
 
 func (none) Keep(context.Context, string, seal.Key, time.Duration) error { return holder.ErrNone }
 func (none) Key(context.Context, string) (seal.Key, error)               { return seal.Key{}, holder.ErrNone }
+func (none) Forget(context.Context, string) error                        { return holder.ErrNone }
 
 const (
 	idA = "0123456789abcdef0123456789abcdef"
@@ -173,15 +174,32 @@ func TestGrantRefuses(t *testing.T) {
 	if _, err := l.Key(t.Context(), idA); !errors.Is(err, holder.ErrNone) {
 		t.Errorf("Key without a holder = %v", err)
 	}
+	if err := l.Revoke(t.Context(), idA); err != nil {
+		t.Errorf("Revoke without a holder = %v", err)
+	}
+}
+
+// A breaker keeps keys, and then the directory of the leases is no more.
+type breaker struct {
+	session
+	dir string
+}
+
+func (b breaker) Keep(ctx context.Context, name string, key seal.Key, d time.Duration) error {
+	return errors.Join(b.session.Keep(ctx, name, key, d), os.RemoveAll(b.dir))
 }
 
 // A file that cannot be written leaves no key behind.
 func TestGrantFails(t *testing.T) {
 	ls, _ := sessions(t, 1)
 	l := ls[0]
-	must(t, os.WriteFile(l.Dir, nil, 0o600))
-	if err := l.Grant(t.Context(), idA, seal.NewKey(), time.Hour); err == nil || len(l.Holder.(session)) != 0 {
+	l.Holder = breaker{session{}, l.Dir}
+	if err := l.Grant(t.Context(), idA, seal.NewKey(), time.Hour); err == nil || len(l.Holder.(breaker).session) != 0 {
 		t.Errorf("Grant = %v, and the holder has %v", err, l.Holder)
+	}
+	must(t, os.WriteFile(l.Dir, nil, 0o600))
+	if err := l.Grant(t.Context(), idA, seal.NewKey(), time.Hour); err == nil {
+		t.Error("Grant into a file succeeds")
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// readOwn reads a file of at most that many bytes which is the user's, and
-// nobody else's to read or write. It follows no link, and does not wait for the
-// writer of a FIFO.
+// readOwn reads a file which is the user's, and nobody else's to read or write.
+// It follows no link, does not wait for the writer of a FIFO, and reads at most
+// one byte more than it is given as the most.
 func readOwn(path string, most int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -25,12 +25,6 @@ func readOwn(path string, most int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: not a regular file", path, ErrNotVault)
 	case int(owner) != os.Geteuid() || info.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s: %w", path, ErrUnsafe)
-	case info.Size() > most:
-		return nil, fmt.Errorf("%s: %w: more than %d bytes", path, ErrNotVault, most)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, err
-	}
-	return data, nil
+	return io.ReadAll(io.LimitReader(f, most+1))
 }

@@ -498,7 +498,7 @@ func TestContextEnds(t *testing.T) {
 	defer unlock()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Update(ctx, path, key, nil); !errors.Is(err, context.Canceled) {
+	if err := Update(ctx, path, key, func(map[string]resolve.Secret) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Update = %v", err)
 	}
 }

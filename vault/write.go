@@ -215,7 +215,10 @@ func replace(path string, k keep, old, next *Vault) error {
 	if err := atomicfile.Write(path, after, 0o600); err != nil || k == keepBefore {
 		return err
 	}
-	return atomicfile.Write(path+backup, after, 0o600)
+	if err := atomicfile.Write(path+backup, after, 0o600); err != nil {
+		return fmt.Errorf("the vault was changed, and its backup still has what was taken away: %w", err)
+	}
+	return nil
 }
 
 func checkSize(v *Vault) error {
