@@ -14,7 +14,7 @@ HOOKS   = shell/hook/hook
 SCRIPTS = install.sh .ci/run $(wildcard tools/*)
 
 .NOTPARALLEL:
-.PHONY: help build demo test check lint lint-go lint-shell fuzz vuln install completions clean kz kz-fetch
+.PHONY: help build demo startup test check lint lint-go lint-shell fuzz vuln install completions clean kz kz-fetch
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ kz-fetch:
 
 demo: build ## show kz at work, in a temporary home
 	tools/demo ./kz
+
+startup: build ## measure how long kz takes to find nothing to do
+	tools/startup ./kz
 
 test: ## install what the tests need, then run them all
 	tools/need
