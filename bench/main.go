@@ -241,6 +241,9 @@ func (b *bench) grow() error {
 		if sessions[h], err = b.open([]tool{b.kz()}, h, false); err != nil {
 			return err
 		}
+		for _, s := range sessions[h] {
+			defer s.close()
+		}
 	}
 	for turn := range growRounds + 1 {
 		into := b.readings.unless(turn == 0)

@@ -201,7 +201,7 @@ func (r *report) growths(b *bench) {
 	}
 	r.title(title...)
 	for _, g := range b.sizes {
-		cells := []string{fmt.Sprint(g.size, " ", g.what)}
+		cells := []string{fmt.Sprint(g.what, ": ", g.size)}
 		for _, shell := range shells {
 			for _, event := range []string{enter, promptInside, leave} {
 				cells = append(cells, cell(b.median(shell, "kz", g.event(event)), 0))
