@@ -60,10 +60,14 @@ func run(kz, out string) error {
 		return err
 	}
 	begin, load := time.Now(), loadAverage()
-	for _, step := range []func() error{b.makeHomes, b.compare, b.grow, b.gather} {
+	for _, step := range []func() error{b.makeHomes, b.compare, b.grow} {
 		if err := step(); err != nil {
 			return err
 		}
+		load += ", " + loadAverage()
+	}
+	if err := b.gather(); err != nil {
+		return err
 	}
 	var r report
 	r.head(b.tools, begin, load)

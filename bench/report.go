@@ -97,9 +97,9 @@ func (r *report) head(tools []tool, begin time.Time, load string) {
 		}
 	}
 	r.line("# What kz costs in a shell\n")
-	r.line("Written by `make bench`, %s, in %.0f s. %d cores, %s, %s %s. Load before: %s; after: %s.",
+	r.line("Written by `make bench`, %s, in %.0f s. %d cores, %s, %s %s. Load as it went: %s.",
 		begin.UTC().Format(time.DateOnly), time.Since(begin).Seconds(), runtime.NumCPU(), processor(), runtime.GOOS,
-		version("uname", "-r"), load, loadAverage())
+		version("uname", "-r"), load)
 	r.line("%s, %s.\n", strings.Join(versions, ", "), runtime.Version())
 	r.line(`Milliseconds, medians; in brackets how many times kz's. The shells take turns, so ratios hold where
 absolute figures are noisy. A project has ten variables of 40 bytes, which need no store, and each cd is
