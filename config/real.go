@@ -34,8 +34,8 @@ func realName(dir, name string) string {
 	if other == name {
 		return name
 	}
-	here, err := os.Lstat(filepath.Join(dir, name))
-	if err != nil || !leadsTo(filepath.Join(dir, other), here) {
+	here, err := os.Lstat(filepath.Join(dir, other))
+	if err != nil || !leadsTo(filepath.Join(dir, name), here) {
 		return name
 	}
 	entries, _ := os.ReadDir(dir)

@@ -96,27 +96,30 @@ func (s State) Toward(next State) State {
 }
 
 // Left returns how long all variables of s are good from now on, 0 if one is past
-// its time, and false if that has no end.
-func (s State) Left(now clock.Stamp) (left time.Duration, ends bool) {
+// its time, and false if that has no end. The clock is read only if need be.
+func (s State) Left(now func() clock.Stamp) (left time.Duration, ends bool) {
 	for _, v := range s.Vars {
-		if v.Left > 0 && (!ends || s.left(v, now) < left) {
-			left, ends = s.left(v, now), true
+		if v.Left > 0 && (!ends || v.Left < left) {
+			left, ends = v.Left, true
 		}
 	}
-	return left, ends
-}
-
-func (s State) left(v Variable, now clock.Stamp) time.Duration {
-	age, ok := s.Taken.Age(now)
-	if !ok {
-		return 0
+	if !ends {
+		return 0, false
 	}
-	return max(v.Left-age, 0)
+	age, ok := s.Taken.Age(now())
+	if !ok {
+		return 0, true
+	}
+	return max(left-age, 0), true
 }
 
 // Good returns s without the variables that are past their time.
-func (s State) Good(now clock.Stamp) State {
-	s.Vars = slices.DeleteFunc(slices.Clone(s.Vars), func(v Variable) bool { return v.Left > 0 && s.left(v, now) == 0 })
+func (s State) Good(now func() clock.Stamp) State {
+	if _, ends := s.Left(now); !ends {
+		return s
+	}
+	age, ok := s.Taken.Age(now())
+	s.Vars = slices.DeleteFunc(slices.Clone(s.Vars), func(v Variable) bool { return v.Left > 0 && (!ok || age >= v.Left) })
 	return s
 }
 
