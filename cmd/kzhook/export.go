@@ -54,7 +54,7 @@ func newExport(inv *invocation) *cobra.Command {
 	cmd.Flags().BoolVar(&o.noNull, "no-null", false, "with json: leave out what is to be unset")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(shell.Names(), cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 // exports returns the project's variables, sorted, and an unset for each that a

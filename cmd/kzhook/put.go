@@ -36,7 +36,7 @@ func newPut(inv *invocation) *cobra.Command {
 	cmd.Flags().StringVar(&environment, "env", "", "the environment to use")
 	cmd.Flags().BoolVar(&missing, "missing", false, "all secrets that have no value yet")
 	cmd.ValidArgsFunction = inv.completeNames
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 func (inv *invocation) put(ctx context.Context, o opened, names []string, missing bool) error {
@@ -186,7 +186,7 @@ func newGet(inv *invocation) *cobra.Command {
 	cmd.Flags().StringVar(&environment, "env", "", "the environment to use")
 	cmd.Flags().BoolVarP(&bare, "no-newline", "n", false, "print nothing after the value")
 	cmd.ValidArgsFunction = inv.completeNames
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 // values resolves what a command needs. What is optional and missing is said

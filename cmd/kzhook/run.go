@@ -47,7 +47,7 @@ func newRun(inv *invocation) *cobra.Command {
 	flags.StringSliceVar(&o.only, "only", nil, "deliver just these variables")
 	flags.BoolVar(&o.clean, "clean-env", false, "pass on nothing of the environment but what every program needs")
 	flags.StringSliceVar(&o.keep, "keep-env", nil, "pass these on all the same")
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 // A runError is a failure of kz run before its command began. It has a status of
