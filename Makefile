@@ -11,10 +11,10 @@ GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VE
 PROGRAMS = kz $(if $(wildcard cmd/kzfetch),kz-fetch)
 
 HOOKS   = shell/hook/hook
-SCRIPTS = install.sh .ci/run $(wildcard tools/*)
+SCRIPTS = install.sh .ci/run $(wildcard tools/*) bench/peers bench/driver.bash
 
 .NOTPARALLEL:
-.PHONY: help build demo test check lint lint-go lint-shell fuzz vuln install completions clean kz kz-fetch
+.PHONY: help build demo startup bench test check lint lint-go lint-shell fuzz vuln install completions clean kz kz-fetch
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,13 @@ kz-fetch:
 
 demo: build ## show kz at work, in a temporary home
 	tools/demo ./kz
+
+startup: build ## measure how long kz takes to find nothing to do
+	tools/startup ./kz
+
+bench: build ## measure kz beside direnv and mise: bench/results.md
+	tools/need
+	go run ./bench ./kz bench/results.md
 
 test: ## install what the tests need, then run them all
 	tools/need
@@ -49,9 +56,8 @@ lint-shell:
 	shfmt -d $(SCRIPTS) $(HOOKS).bash
 	for script in $(SCRIPTS) $(HOOKS).bash; do bash -n "$$script" || exit; done
 	dash -n install.sh
-	zsh -n $(HOOKS).zsh
-	fish --no-execute $(HOOKS).fish
-	fish_indent --check $(HOOKS).fish
+	for script in $(HOOKS).zsh bench/driver.zsh; do zsh -n "$$script" || exit; done
+	for script in $(HOOKS).fish bench/driver.fish; do fish --no-execute "$$script" && fish_indent --check "$$script" || exit; done
 
 fuzz: ## run every fuzz target for FUZZTIME (10s)
 	KZ_NEED_SHELLS=1 tools/fuzz $(FUZZTIME)

@@ -122,7 +122,7 @@ func TestFormatRunsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("sh", "-c", ". ./env")
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"}
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "end\n" {
 		t.Errorf("sourcing the file gives %v and prints %.200q", err, out)
 	}

@@ -78,7 +78,9 @@ func TestParserStandsBetweenQuoterAndShell(t *testing.T) {
 				}
 				continue
 			}
-			got, err := exec.Command("bash", "-c", out.String()+"printenv V").Output()
+			cmd := exec.Command("bash", "-c", out.String()+"printenv V")
+			cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"}
+			got, err := cmd.Output()
 			if err != nil || string(got) != value+"\n" {
 				t.Errorf("quoting by %s lets %q out as %q, which bash reads as %q", name, value, out.String(), got)
 			}

@@ -17,8 +17,9 @@ import (
 // unchanged asks bash whether file and twin agree, as the hook does.
 func unchanged(t *testing.T, file, twin string) bool {
 	t.Helper()
-	out, err := exec.Command("bash", "-c", `if [[ -e $1 && -e $2 && ! $1 -nt $2 && ! $1 -ot $2 ]]; then echo same; else echo changed; fi`,
-		"bash", file, twin).Output()
+	cmd := exec.Command("bash", "-c", `if [[ -e $1 && -e $2 && ! $1 -nt $2 && ! $1 -ot $2 ]]; then echo same; else echo changed; fi`, "bash", file, twin)
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -11,7 +12,16 @@ import (
 
 func TestMain(m *testing.M) {
 	ownKeyring()
-	testscript.Main(m, map[string]func(){"kz": main, "terminal": terminal, "measured": measured})
+	testscript.Main(tests{m}, map[string]func(){"kz": main, "terminal": terminal, "measured": measured})
+}
+
+// tests run with the usual umask: what others may write kz does not read. The
+// programs above, which are the same file, keep the one that they are given.
+type tests struct{ m *testing.M }
+
+func (t tests) Run() int {
+	syscall.Umask(0o022)
+	return t.m.Run()
 }
 
 // The scripts are kz's specification, command by command. Each runs in an
