@@ -101,6 +101,7 @@ _kz_gone() {
 # kz has these called with the name of a variable: to set one that other
 # programs see; one that at most this shell knows, and keeps; to unset one.
 # zsh ends the function that unsets a readonly variable, so its type is asked first.
+# What a user has traced with functions -t turns xtrace on again for itself.
 _kz_take() {
   \builtin \local _kz_type=${(tP)1}
   if [[ $_kz_type == *readonly* || $_kz_type == *special* ]]; then
@@ -112,12 +113,14 @@ _kz_take() {
 }
 
 _kz_keep() {
+  \builtin \setopt local_options no_xtrace
   \builtin \unset "_kz_was_$1" # of an earlier load, after which the user took it over
   [[ -n ${(tP)1} ]] && \builtin \typeset -g "_kz_was_$1=$(\builtin \typeset -p "$1")"
   _kz_take "$1"
 }
 
 _kz_drop() {
+  \builtin \setopt local_options no_xtrace
   \builtin \local _kz_was=_kz_was_$1
   if _kz_take "$1" && [[ -n ${(P)_kz_was} ]]; then
     \builtin \eval "${(P)_kz_was}"
