@@ -28,7 +28,7 @@ type File struct {
 // the user or to root, and not be writable by others; nor may a directory above
 // it be. A file that does not exist is an error that wraps [fs.ErrNotExist].
 func Read(path string) (File, error) {
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	dir, err := RealDir(filepath.Dir(path))
 	if err != nil {
 		return File{}, err
 	}

@@ -104,6 +104,9 @@ func (c *composer) needed(entries []config.Entry, want func(config.Entry) bool) 
 }
 
 func (c *composer) fetch(ctx context.Context, fetch Fetch, entries []config.Entry) {
+	if len(entries) == 0 {
+		return
+	}
 	requests := make([]resolve.Request, len(entries))
 	for i, e := range entries {
 		requests[i] = c.request(e)

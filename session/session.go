@@ -8,7 +8,6 @@ package session
 import (
 	"crypto/hmac"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -21,34 +20,34 @@ import (
 
 // A State says what is loaded.
 type State struct {
-	Config      string `json:"c"` // canonical path of the configuration
-	Digest      string `json:"d"` // of all files that it consists of
-	Environment string `json:"e,omitempty"`
+	Config      string // canonical path of the configuration
+	Digest      string // of all files that it consists of
+	Environment string
 	// Mark stands for what else a reload depends on, such as a "kz reload"
 	// after which values are to be fetched again.
-	Mark string `json:"m,omitempty"`
+	Mark string
 	// Partial says that something optional could not be loaded.
-	Partial bool `json:"p,omitempty"`
+	Partial bool
 	// Torn says that the shell was on its way to what Vars say.
-	Torn bool `json:"t,omitempty"`
+	Torn bool
 	// Taken is when the variables were as old as they say.
-	Taken clock.Stamp `json:"a,omitzero"`
-	Vars  []Variable  `json:"v"`
+	Taken clock.Stamp
+	Vars  []Variable
 }
 
 // A Variable is one that kz loaded.
 type Variable struct {
-	Name string `json:"n"`
+	Name string
 	// Sum recognizes the value that was set, without holding it.
-	Sum []byte `json:"s"`
+	Sum []byte
 	// Was recognizes an earlier value of kz's own, in a torn state.
-	Was []byte `json:"w,omitempty"`
+	Was []byte
 	// Before is the value that the variable had in the environment, nil if none.
-	Before *string `json:"b,omitempty"`
+	Before *string
 	// File is the path of a delivered file, which goes when the variable goes.
-	File string `json:"f,omitempty"`
+	File string
 	// Left is how long, from State.Taken on, the value is good; 0 if that has no end.
-	Left time.Duration `json:"l,omitempty"`
+	Left time.Duration
 }
 
 const (
@@ -97,27 +96,30 @@ func (s State) Toward(next State) State {
 }
 
 // Left returns how long all variables of s are good from now on, 0 if one is past
-// its time, and false if that has no end.
-func (s State) Left(now clock.Stamp) (left time.Duration, ends bool) {
+// its time, and false if that has no end. The clock is read only if need be.
+func (s State) Left(now func() clock.Stamp) (left time.Duration, ends bool) {
 	for _, v := range s.Vars {
-		if v.Left > 0 && (!ends || s.left(v, now) < left) {
-			left, ends = s.left(v, now), true
+		if v.Left > 0 && (!ends || v.Left < left) {
+			left, ends = v.Left, true
 		}
 	}
-	return left, ends
-}
-
-func (s State) left(v Variable, now clock.Stamp) time.Duration {
-	age, ok := s.Taken.Age(now)
-	if !ok {
-		return 0
+	if !ends {
+		return 0, false
 	}
-	return max(v.Left-age, 0)
+	age, ok := s.Taken.Age(now())
+	if !ok {
+		return 0, true
+	}
+	return max(left-age, 0), true
 }
 
 // Good returns s without the variables that are past their time.
-func (s State) Good(now clock.Stamp) State {
-	s.Vars = slices.DeleteFunc(slices.Clone(s.Vars), func(v Variable) bool { return v.Left > 0 && s.left(v, now) == 0 })
+func (s State) Good(now func() clock.Stamp) State {
+	if _, ends := s.Left(now); !ends {
+		return s
+	}
+	age, ok := s.Taken.Age(now())
+	s.Vars = slices.DeleteFunc(slices.Clone(s.Vars), func(v Variable) bool { return v.Left > 0 && (!ok || age >= v.Left) })
 	return s
 }
 
@@ -132,11 +134,7 @@ func sum(key seal.Key, name, value string) []byte {
 
 // Encode returns s as a text without spaces.
 func Encode(key seal.Key, s State) (string, error) {
-	plain, err := json.Marshal(s.mapTexts(toRunes))
-	if err != nil {
-		return "", err
-	}
-	text := encoding.EncodeToString(key.Seal(purpose, place, plain))
+	text := encoding.EncodeToString(key.Seal(purpose, place, s.pack()))
 	if len(text) > maxText {
 		return "", ErrTooLarge
 	}
@@ -157,46 +155,7 @@ func Decode(key seal.Key, text string) (State, error) {
 	if err != nil {
 		return State{}, ErrForged
 	}
-	var s State
-	if err := json.Unmarshal(plain, &s); err != nil {
-		return State{}, ErrForged
-	}
-	return s.mapTexts(toBytes), nil
-}
-
-// mapTexts returns s with f applied to the texts that the system made, of which
-// each can hold any bytes.
-func (s State) mapTexts(f func(string) string) State {
-	s.Config = f(s.Config)
-	s.Vars = slices.Clone(s.Vars)
-	for i := range s.Vars {
-		v := &s.Vars[i]
-		v.File = f(v.File)
-		if v.Before != nil {
-			before := f(*v.Before)
-			v.Before = &before
-		}
-	}
-	return s
-}
-
-// toRunes returns s with the rune of its number for each byte, because JSON
-// replaces bytes that are no UTF-8.
-func toRunes(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		b.WriteRune(rune(s[i]))
-	}
-	return b.String()
-}
-
-// toBytes undoes toRunes.
-func toBytes(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		b.WriteByte(byte(r))
-	}
-	return b.String()
+	return unpack(plain)
 }
 
 // Outer returns env without what is loaded: each variable that still holds the

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/environ"
 	"github.com/getkeyzero/kz/seal"
 )
@@ -331,4 +332,40 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("Decode(Encode(s)) = %s, %v, want %s", show(got), err, show(s))
 		}
 	})
+}
+
+// A state is as good as the least lasting of its variables; what lasts for ever
+// outlives a reboot.
+func TestLeft(t *testing.T) {
+	start := clock.Now()
+	after := func(d time.Duration) func() clock.Stamp {
+		return func() clock.Stamp {
+			return clock.Stamp{Boot: start.Boot, Since: start.Since + d, Wall: start.Wall + int64(d)}
+		}
+	}
+	never := func() clock.Stamp { t.Error("the clock is read for nothing"); return start }
+	forever := State{Vars: []Variable{{Name: "A"}}}
+	if _, ends := forever.Left(never); ends || len(forever.Good(never).Vars) != 1 {
+		t.Error("a value without an end has one")
+	}
+	s := State{Taken: start, Vars: []Variable{{Name: "A"}, {Name: "B", Left: time.Minute}, {Name: "C", Left: time.Hour}}}
+	for d, want := range map[time.Duration]struct {
+		left time.Duration
+		good string
+	}{
+		0: {time.Minute, "ABC"}, time.Minute - 1: {1, "ABC"}, time.Minute: {0, "AC"}, time.Hour: {0, "A"},
+	} {
+		left, ends := s.Left(after(d))
+		good := ""
+		for _, v := range s.Good(after(d)).Vars {
+			good += v.Name
+		}
+		if left != want.left || !ends || good != want.good {
+			t.Errorf("after %v: %v left, %s good; want %v, %s", d, left, good, want.left, want.good)
+		}
+	}
+	reboot := func() clock.Stamp { return clock.Stamp{Boot: "another", Since: start.Since, Wall: start.Wall} }
+	if left, ends := s.Left(reboot); left != 0 || !ends || len(s.Good(reboot).Vars) != 1 {
+		t.Errorf("after a reboot: %v, %v", left, ends)
+	}
 }

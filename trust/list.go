@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,18 +20,10 @@ func (s Store) readRecord(file string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	var r Record
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("%s: not a record of consent", file)
-	}
-	if r.Bytes != nil {
-		r.Path = string(r.Bytes)
-	}
+	r, err := decode(string(data))
 	switch {
-	case r.Schema != schema:
-		return nil, fmt.Errorf("%s: written by another version of kz", file)
-	case r.Decision != Allowed && r.Decision != Denied:
-		return nil, fmt.Errorf("%s: not a record of consent", file)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", file, err)
 	case s.RecordPath(r.Path) != file:
 		return nil, fmt.Errorf("%s: is about another configuration", file)
 	}

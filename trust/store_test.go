@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,7 +31,7 @@ func TestRecord(t *testing.T) {
 	}
 	r.Time = time.Time{}
 	want := Record{
-		Schema: 1, Path: dir + "/.keyzero.toml", Decision: Allowed, Shared: true, Digest: Digest(files), Own: Digest(files[:2]),
+		Path: dir + "/.keyzero.toml", Decision: Allowed, Shared: true, Digest: Digest(files), Own: Digest(files[:2]),
 		Files: []RecordFile{
 			{Path: dir + "/.keyzero.toml", Text: "main\n"}, {Path: dir + "/.keyzero.local.toml", Text: "local"},
 			{Path: parent + "/.keyzero.toml", Text: "up"}, {Path: parent + "/.keyzero.local.toml", Missing: true},
@@ -91,33 +90,43 @@ func TestPathsOfAnyBytes(t *testing.T) {
 func TestStrangeRecords(t *testing.T) {
 	files := pair(dir, "a", "")
 	path := files[0].Path
-	good := Record{Schema: schema, Path: path, Decision: Allowed, Digest: Digest(files), Own: Digest(files)}
+	good := Record{Path: path, Decision: Allowed, Digest: Digest(files), Own: Digest(files), Files: []RecordFile{{Path: path, Text: "a"}}}
 	with := func(change func(r *Record)) []byte {
 		r := good
 		change(&r)
-		data, _ := json.Marshal(r)
-		return data
+		return r.encode()
 	}
+	text := string(good.encode())
+	instead := func(old, new string) []byte { return []byte(strings.Replace(text, old, new, 1)) }
 	for what, test := range map[string]struct {
 		data    []byte
 		mode    fs.FileMode
 		allowed bool
 		want    string
 	}{
-		"a good one":                   {with(func(*Record) {}), 0o600, true, ""},
-		"a good one, readable":         {with(func(*Record) {}), 0o644, true, ""},
+		"a good one":                   {[]byte(text), 0o600, true, ""},
+		"a good one, readable":         {[]byte(text), 0o644, true, ""},
 		"empty":                        {nil, 0o600, false, "not a record of consent"},
-		"cut off":                      {with(func(*Record) {})[:50], 0o600, false, "not a record of consent"},
-		"two":                          {append(with(func(*Record) {}), with(func(*Record) {})...), 0o600, false, "not a record of consent"},
-		"no object":                    {[]byte(`["allowed"]`), 0o600, false, "not a record of consent"},
-		"of odd types":                 {[]byte(`{"schema":"1"}`), 0o600, false, "not a record of consent"},
-		"null":                         {[]byte(`null`), 0o600, false, "written by another version of kz"},
-		"of a later version":           {with(func(r *Record) { r.Schema = schema + 1 }), 0o600, false, "written by another version of kz"},
-		"of an earlier version":        {with(func(r *Record) { r.Schema = 0 }), 0o600, false, "written by another version of kz"},
+		"cut off":                      {[]byte(text)[:50], 0o600, false, "not a record of consent"},
+		"cut off at the end":           {[]byte(text)[:len(text)-1], 0o600, false, "not a record of consent"},
+		"two":                          {[]byte(text + text), 0o600, false, "not a record of consent"},
+		"a line more":                  {[]byte(text + "\n"), 0o600, false, "not a record of consent"},
+		"JSON":                         {[]byte(`{"decision":"allowed"}`), 0o600, false, "not a record of consent"},
+		"without a line":               {instead("shared false\n", ""), 0o600, false, "not a record of consent"},
+		"of another order":             {instead("shared false\ndigest", "digest"), 0o600, false, "not a record of consent"},
+		"of a later version":           {instead("kz consent 1", "kz consent 2"), 0o600, false, "written by another version of kz"},
+		"of an earlier version":        {instead("kz consent 1", "kz consent 0"), 0o600, false, "written by another version of kz"},
 		"no decision":                  {with(func(r *Record) { r.Decision = "" }), 0o600, false, "not a record of consent"},
 		"another decision":             {with(func(r *Record) { r.Decision = "Denied" }), 0o600, false, "not a record of consent"},
+		"no time":                      {instead("time 0001", "time x"), 0o600, false, "not a record of consent"},
+		"no truth":                     {instead("shared false", "shared 1"), 0o600, false, "not a record of consent"},
+		"no quotes":                    {instead("path \"", "path "), 0o600, false, "not a record of consent"},
+		"a file that is too long":      {instead(" 1 false", " 9 false"), 0o600, false, "not a record of consent"},
+		"a file that is too short":     {instead(" 1 false", " 0 false"), 0o600, false, "not a record of consent"},
+		"a file of less than nothing":  {instead(" 1 false", " -1 false"), 0o600, false, "not a record of consent"},
+		"a file of no truth":           {instead(" 1 false", " 1 no"), 0o600, false, "not a record of consent"},
 		"about another file":           {with(func(r *Record) { r.Path = "/home/ada/other/.keyzero.toml" }), 0o600, false, "is about another configuration"},
-		"about another in other bytes": {with(func(r *Record) { r.Bytes = []byte("/home/ada/\xff/.keyzero.toml") }), 0o600, false, "is about another configuration"},
+		"about another in other bytes": {with(func(r *Record) { r.Path = "/home/ada/\xff/.keyzero.toml" }), 0o600, false, "is about another configuration"},
 		"writable by the group":        {with(func(*Record) {}), 0o620, false, "other users may have written it; remove it"},
 		"writable by others":           {with(func(*Record) {}), 0o602, false, "other users may have written it; remove it"},
 	} {
@@ -317,8 +326,7 @@ func TestLookupAmongMany(t *testing.T) {
 			must(t, os.Link(another, s.RecordPath(path)))
 			continue
 		}
-		data, _ := json.Marshal(Record{Schema: schema, Path: path, Decision: Allowed})
-		must(t, os.WriteFile(s.RecordPath(path), data, 0o644))
+		must(t, os.WriteFile(s.RecordPath(path), Record{Path: path, Decision: Allowed}.encode(), 0o644))
 	}
 	must(t, os.Chmod(s.Dir, 0o711))
 	look := func() {

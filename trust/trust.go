@@ -8,7 +8,6 @@ package trust
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/getkeyzero/kz/internal/atomicfile"
 	"github.com/getkeyzero/kz/internal/printable"
@@ -50,27 +48,22 @@ const (
 
 // A Record is one decision, as it is kept.
 type Record struct {
-	Schema   int       `json:"schema"`
-	Path     string    `json:"path"`            // of the project file
-	Bytes    []byte    `json:"bytes,omitempty"` // Path if that is not UTF-8, which JSON cannot hold
-	Decision Decision  `json:"decision"`
-	Time     time.Time `json:"time"`
-	Shared   bool      `json:"shared,omitempty"` // the directory may be one that everybody can write
+	Path     string // of the project file
+	Decision Decision
+	Time     time.Time
+	Shared   bool // the directory may be one that everybody can write
 	// Digest is over all files, Own over the first two. The latter is what can
 	// be checked before anything is parsed.
-	Digest string       `json:"digest,omitempty"`
-	Own    string       `json:"own,omitempty"`
-	Files  []RecordFile `json:"files,omitempty"` // what was agreed to, to show later what changed
+	Digest, Own string
+	Files       []RecordFile // what was agreed to, to show later what changed
 }
 
 // A RecordFile is the content that one file had. Configurations hold no secrets.
 type RecordFile struct {
-	Path    string `json:"path"`
-	Text    string `json:"text"`
-	Missing bool   `json:"missing,omitempty"`
+	Path    string
+	Text    string
+	Missing bool
 }
-
-const schema = 1
 
 // A Reason says why a configuration may not be used.
 type Reason string
@@ -187,16 +180,9 @@ func (s Store) Allow(files []File, shared bool) error {
 func (s Store) Deny(path string) error { return s.write(Record{Decision: Denied, Path: path}) }
 
 func (s Store) write(r Record) error {
-	r.Schema, r.Time = schema, time.Now().UTC().Truncate(time.Second)
-	if !utf8.ValidString(r.Path) {
-		r.Bytes = []byte(r.Path)
-	}
-	data, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
+	r.Time = time.Now().UTC().Truncate(time.Second)
 	if err := atomicfile.MkdirPrivate(s.Dir); err != nil {
 		return err
 	}
-	return atomicfile.Write(s.RecordPath(r.Path), append(data, '\n'), 0o600)
+	return atomicfile.Write(s.RecordPath(r.Path), r.encode(), 0o600)
 }

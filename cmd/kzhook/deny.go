@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/trust"
 )
@@ -20,7 +21,7 @@ func newDeny(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+			dir, err := config.RealDir(filepath.Dir(path))
 			if err != nil {
 				return err
 			}

@@ -204,7 +204,7 @@ func (inv *invocation) near(path string) string {
 }
 
 func sameDir(a, b string) bool {
-	real, err := filepath.EvalSymlinks(filepath.Dir(a))
+	real, err := config.RealDir(filepath.Dir(a))
 	return err == nil && real == filepath.Dir(b)
 }
 

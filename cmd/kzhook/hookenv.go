@@ -160,7 +160,7 @@ func (h *hookRun) watch(files ...watch.File) {
 func (h *hookRun) unchanged() bool {
 	s := h.memory.state
 	gone := slices.ContainsFunc(s.Vars, func(v session.Variable) bool { return v.File != "" && !delivery.Exists(v.File) })
-	left, ends := s.Left(clock.Now())
+	left, ends := s.Left(clock.Now)
 	return h.same() && s.Digest == h.project.Digest && s.Mark == h.mark.reload() && !gone && !(ends && left == 0)
 }
 
@@ -174,7 +174,7 @@ func (h *hookRun) same() bool {
 // stay keeps what is loaded, if it is the project's and not past its time.
 func (h *hookRun) stay() {
 	if h.same() {
-		h.next = h.memory.state.Good(clock.Now())
+		h.next = h.memory.state.Good(clock.Now)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
 	"github.com/getkeyzero/kz/session"
@@ -14,31 +15,19 @@ import (
 )
 
 // load resolves the plan. When anything that is required is missing nothing of
-// it is loaded, and what an earlier edition of the same plan loaded stays.
+// it is loaded, and what an earlier edition of the same plan loaded stays as long
+// as it is good.
 func (h *hookRun) load(deadline time.Duration) error {
-	signals, stop := untilSignal()
-	defer stop()
-	ctx, cancel := context.WithTimeout(signals, deadline)
-	defer cancel()
 	p := h.project
-	providers, err := h.inv.providers(p, h.memory.outer)
+	values, failures, err := h.resolve(deadline)
 	if err != nil {
 		return err
 	}
-	defer closeStores(providers)
-	wait := h.inv.progress(p)
-	values, failures := p.Values(ctx, h.inv.cached(p, providers), h.memory.outer, func(e config.Entry) bool { return !e.RunOnly })
-	wait()
-	if signals.Err() != nil {
-		return signals.Err()
-	}
 	h.notes.lines = append(h.notes.lines, staleLines(p, values)...)
-	h.stay() // until it is clear that all is there
-	if err := h.notes.failures(failures, len(h.memory.state.Vars)-len(h.next.Vars), len(h.next.Vars)); err != nil {
-		h.rest(ctx)
+	h.stay()
+	if err := h.notes.failures(failures, h.kept()); err != nil {
 		return err
 	}
-	h.rest(ctx)
 	key, err := seal.FileKey(h.inv.places.key)
 	if err != nil {
 		return err
@@ -46,9 +35,47 @@ func (h *hookRun) load(deadline time.Duration) error {
 	h.memory.key = key
 	h.next = session.State{
 		Config: p.Path, Digest: p.Digest, Environment: p.Environment,
-		Mark: h.mark.reload(), Partial: len(failures) > 0, Taken: clock.Now(),
+		Mark: h.mark.reload(), Partial: len(failures) > 0,
 	}
 	return h.set(values)
+}
+
+// resolve gets the values. Only stores can take long: without any nobody has to
+// wait, nor to watch for those who wait no longer.
+func (h *hookRun) resolve(deadline time.Duration) (map[string]resolve.Result, []*project.Failure, error) {
+	p, outer := h.project, h.memory.outer
+	wanted := func(e config.Entry) bool { return !e.RunOnly }
+	if !slices.ContainsFunc(p.Entries, func(e config.Entry) bool { return e.Provider != "" }) {
+		values, failures := p.Values(context.Background(), nil, outer, wanted)
+		return values, failures, nil
+	}
+	providers, err := h.inv.providers(p, outer)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer closeStores(providers)
+	signals, stop := untilSignal()
+	defer stop()
+	ctx, cancel := context.WithTimeout(signals, deadline)
+	defer cancel()
+	wait := h.inv.progress(p)
+	values, failures := p.Values(ctx, h.inv.cached(p, providers), outer, wanted)
+	wait()
+	if signals.Err() == nil {
+		h.rest(ctx)
+	}
+	return values, failures, signals.Err()
+}
+
+// kept says what becomes of the variables that the project had loaded before.
+func (h *hookRun) kept() string {
+	switch {
+	case h.same() && len(h.next.Vars) < len(h.memory.state.Vars):
+		return "what was loaded before is past its time"
+	case len(h.next.Vars) > 0:
+		return "what was loaded before stays"
+	}
+	return "nothing is loaded"
 }
 
 // set records each value in h.next and has the shell set it.
@@ -71,8 +98,8 @@ func (h *hookRun) set(values map[string]resolve.Result) error {
 		v.Left = result.Left
 		h.next.Vars = append(h.next.Vars, v)
 	}
-	if _, ends := h.next.Left(h.next.Taken); !ends {
-		h.next.Taken = clock.Stamp{} // needs no room then
+	if slices.ContainsFunc(h.next.Vars, func(v session.Variable) bool { return v.Left > 0 }) {
+		h.next.Taken = clock.Now()
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (h *hookRun) write(sh *shell.Shell) error {
 		}
 	}
 	h.update.TTL = ""
-	if left, ends := h.next.Left(clock.Now()); ends {
+	if left, ends := h.next.Left(clock.Now); ends {
 		h.update.TTL = strconv.FormatInt(int64(left/time.Second)+1, 10)
 	}
 	if len(h.update.Steps) > 0 {

@@ -41,24 +41,19 @@ func (n *notes) warn(err error) { n.fail(err) }
 // again once it is another one, with that digest. Of others the words are enough.
 func (n *notes) blocked(err error, digest string) {
 	var blocked *trust.BlockedError
-	if errors.As(err, &blocked) {
+	if errors.As(err, &blocked) && blocked.Reason != trust.IsDenied {
 		n.about = digest
 	}
 }
 
 // failures notes what could not be resolved and returns an error if any of it
-// was required, which holds the rest of the plan back too. Of what was loaded
-// before, so many variables go and so many stay.
-func (n *notes) failures(failures []*project.Failure, go_, stay int) error {
+// was required, which holds the rest of the plan back too. kept says what becomes
+// of what was loaded before.
+func (n *notes) failures(failures []*project.Failure, kept string) error {
 	lines := n.inv.failureLines(failures)
 	required := slices.ContainsFunc(failures, func(f *project.Failure) bool { return !f.Entry.Optional })
-	switch {
-	case required && go_ > 0:
-		lines[0] += "; what was loaded before is past its time"
-	case required && stay > 0:
-		lines[0] += "; what was loaded before stays"
-	case required:
-		lines[0] += "; nothing is loaded"
+	if required {
+		lines[0] += "; " + kept
 	}
 	n.lines = append(n.lines, lines...)
 	if required {

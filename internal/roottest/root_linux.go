@@ -1,7 +1,11 @@
 package roottest
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -38,14 +42,49 @@ func AsGroup(t *testing.T, uid, gid int, f func()) {
 func Tmpfs(t *testing.T, dir, size string, f func()) {
 	t.Helper()
 	onThread(t, f, func() error {
-		if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
-			return err
-		}
-		if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		if err := ownMounts(); err != nil {
 			return err
 		}
 		return syscall.Mount("none", dir, "tmpfs", 0, "mode=0755,size="+size)
 	})
+}
+
+// Casefold runs f with an empty directory below dir in which names have no case.
+// Only f sees it. f stays on its goroutine. Where the kernel has no such file
+// system, or the programs to make one are missing, the test is skipped.
+func Casefold(t *testing.T, dir string, f func(dir string)) {
+	t.Helper()
+	image, mounted, folded := filepath.Join(dir, "image"), filepath.Join(dir, "mounted"), filepath.Join(dir, "mounted", "folded")
+	missing := ""
+	onThread(t, func() {
+		if missing == "" {
+			f(folded)
+		}
+	}, func() error {
+		if err := errors.Join(ownMounts(), os.Mkdir(mounted, 0o755), os.WriteFile(image, nil, 0o600), os.Truncate(image, 8<<20)); err != nil {
+			return err
+		}
+		for _, command := range [][]string{
+			{"mkfs.ext4", "-q", "-O", "casefold", image}, {"mount", "-o", "loop", image, mounted}, {"mkdir", folded}, {"chattr", "+F", folded},
+		} {
+			if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+				missing = fmt.Sprintf("%q: %v %s", command, err, out)
+				break
+			}
+		}
+		return nil
+	})
+	if missing != "" {
+		t.Skip("needs a file system without case:", missing)
+	}
+}
+
+// ownMounts has the thread see no mounts but those that there are, and its own.
+func ownMounts() error {
+	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
+		return err
+	}
+	return syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
 }
 
 // onThread runs prepare and f on a thread that is not used again.

@@ -12,3 +12,6 @@ func AsGroup(t *testing.T, _, _ int, _ func()) { t.Skip("needs Linux") }
 
 // Tmpfs skips the test.
 func Tmpfs(t *testing.T, _, _ string, _ func()) { t.Skip("needs Linux") }
+
+// Casefold skips the test.
+func Casefold(t *testing.T, _ string, _ func(dir string)) { t.Skip("needs Linux") }

@@ -160,7 +160,9 @@ if [[ -z ${__KZ_STATE-} ]]; then
   _kz_choose
   _kz_loaded=$_kz_chosen _kz_config='' _kz_watch=() _kz_absent=()
 fi
-\builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since # under allexport
+# Under allexport.
+\builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
+\builtin export -nf _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)
