@@ -1,6 +1,6 @@
 module github.com/getkeyzero/kz
 
-go 1.26.0
+go 1.26.8
 
 require (
 	github.com/adrg/xdg v0.5.3

@@ -100,6 +100,53 @@ func TestFormatReadsBack(t *testing.T) {
 	}
 }
 
+// What needs no escape but those that shells have, a shell reads as it was.
+func TestFormatMeansTheSameToShells(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	var file, want strings.Builder
+	compared := 0
+	for range 20_000 {
+		value := randomValue(r)
+		line, err := Format("V", value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backquoted := !singleQuotable(value) && strings.Contains(value, "`")
+		if backquoted || strings.ContainsFunc(value, func(r rune) bool { return r == '\r' || fragile(r) }) {
+			continue
+		}
+		compared++
+		file.WriteString(line + "printf '%s\\0' \"$V\"\n")
+		want.WriteString(value + "\x00")
+	}
+	if compared < 10_000 {
+		t.Errorf("only %d values were compared", compared)
+	}
+	path := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, shell := range []string{"sh", "bash"} {
+		cmd := exec.Command(shell, path)
+		cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s: %v", shell, err)
+		}
+		got, want := strings.Split(string(out), "\x00"), strings.Split(want.String(), "\x00")
+		if len(got) != len(want) {
+			t.Errorf("%s reads %d values of %d", shell, len(got), len(want))
+			continue
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("%s reads %q as %q", shell, want[i], got[i])
+				break
+			}
+		}
+	}
+}
+
 // People source such files, whatever one tells them.
 func TestFormatRunsNothing(t *testing.T) {
 	dir := t.TempDir()

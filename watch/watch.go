@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A File is a file as it was before it was read: an edit after that shows.
@@ -52,14 +54,38 @@ func (f File) Twin(dir string, now time.Time) string {
 	if f.young(now) {
 		return filepath.Join(home, "young")
 	}
-	if info, err := os.Lstat(twin); err == nil && info.ModTime().Equal(f.ModTime) {
+	own := ownDir(home)
+	if info, err := os.Lstat(twin); own && err == nil && info.Mode().IsRegular() && info.ModTime().Equal(f.ModTime) {
 		return twin
 	}
-	removeOthers(home)
-	if os.MkdirAll(home, 0o700) == nil && os.WriteFile(twin, nil, 0o600) == nil {
-		_ = os.Chtimes(twin, f.ModTime, f.ModTime)
+	if own {
+		removeOthers(home)
+	} else {
+		_ = os.Remove(home)
+	}
+	if os.MkdirAll(home, 0o700) == nil {
+		_ = makeEmpty(twin, f.ModTime)
 	}
 	return twin
+}
+
+// makeEmpty makes an empty file where there is nothing. Its name can be guessed,
+// so it goes through no link that somebody put there.
+func makeEmpty(path string, at time.Time) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	times := unix.NsecToTimespec(at.UnixNano())
+	return unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{times, times}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// ownDir reports whether there is a directory at path, and no link to one, whose
+// files would be somebody else's.
+func ownDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 // removeOthers drops the twins that the file had before: whoever still compares

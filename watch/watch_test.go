@@ -2,6 +2,7 @@ package watch
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/getkeyzero/kz/internal/roottest"
 	"github.com/getkeyzero/kz/internal/shelltest"
@@ -244,6 +247,89 @@ func TestTwinIsMended(t *testing.T) {
 	if again := Note(path).Twin(twins, time.Now()); !unchanged(t, path, again) || onlyFile(t, twins) != again {
 		t.Error("a twin that lost its time is not mended")
 	}
+}
+
+// Whatever lies where the twin is to be, nothing is reached through it.
+func TestTwinGoesThroughNoLink(t *testing.T) {
+	shelltest.Need(t, "bash")
+	for what, plant := range map[string]func(twin, victim string) error{
+		"to nothing": func(twin, victim string) error { return os.Symlink(victim, twin) },
+		"to a file": func(twin, victim string) error {
+			return errors.Join(os.WriteFile(victim, []byte("kept"), 0o644), os.Symlink(victim, twin))
+		},
+		"of the file's time": func(twin, victim string) error {
+			at := unix.NsecToTimespec(old.UnixNano())
+			return errors.Join(os.Symlink(victim, twin), unix.UtimesNanoAt(unix.AT_FDCWD, twin, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
+		},
+		"to a directory, for its own": func(twin, victim string) error {
+			home := filepath.Dir(twin)
+			return errors.Join(os.Mkdir(victim, 0o700), os.WriteFile(filepath.Join(victim, "file"), []byte("kept"), 0o600),
+				os.Remove(home), os.Symlink(victim, home))
+		},
+		"to a directory, for its own and it": func(twin, victim string) error {
+			home, inside := filepath.Dir(twin), filepath.Join(victim, filepath.Base(twin))
+			return errors.Join(os.Mkdir(victim, 0o700), os.WriteFile(inside, []byte("kept"), 0o600), os.Chtimes(inside, old, old),
+				os.Remove(home), os.Symlink(victim, home))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			path, victim, twins := filepath.Join(dir, "file"), filepath.Join(dir, "victim"), filepath.Join(dir, "twins")
+			write(t, path, "one", old)
+			twin := Note(path).Twin(twins, time.Now())
+			if err := errors.Join(os.Remove(twin), plant(twin, victim)); err != nil {
+				t.Fatal(err)
+			}
+			want := contents(t, victim)
+			again := Note(path).Twin(twins, time.Now())
+			if got := contents(t, victim); got != want {
+				t.Errorf("the link leads to %q now, not to %q", got, want)
+			}
+			if again != twin || !unchanged(t, path, twin) || onlyFile(t, filepath.Dir(twin)) != twin {
+				t.Errorf("the twin is %q and no file of its own, want %q", again, twin)
+			}
+			if info, err := os.Lstat(twin); err != nil || !info.Mode().IsRegular() {
+				t.Errorf("the twin is %v, %v", info, err)
+			}
+		})
+	}
+}
+
+// The name may be taken after the directory was swept.
+func TestMakeEmptyIsFirst(t *testing.T) {
+	dir := t.TempDir()
+	twin, victim := filepath.Join(dir, "twin"), filepath.Join(dir, "victim")
+	if err := os.Symlink(victim, twin); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeEmpty(twin, old); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a link to nothing: %v", err)
+	}
+	if _, err := os.Lstat(victim); err == nil {
+		t.Error("what the link leads to was made")
+	}
+	write(t, victim, "kept", old)
+	if err := makeEmpty(twin, old.Add(1)); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a link to a file: %v", err)
+	}
+	if info, err := os.Stat(victim); err != nil || info.Size() != 4 || !info.ModTime().Equal(old) {
+		t.Errorf("what the link leads to has %v, %v", info, err)
+	}
+}
+
+// contents names all that is at path, with what is in it.
+func contents(t *testing.T, path string) string {
+	t.Helper()
+	var all strings.Builder
+	_ = filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			info, _ := d.Info()
+			data, _ := os.ReadFile(path)
+			fmt.Fprintln(&all, path, info.Mode(), info.ModTime(), string(data))
+		}
+		return nil
+	})
+	return all.String()
 }
 
 func TestTwinsOfTwoFiles(t *testing.T) {

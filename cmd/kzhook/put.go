@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -176,6 +178,9 @@ func newGet(inv *invocation) *cobra.Command {
 				return err
 			}
 			text := values[list[0]].Reveal()
+			if out, ok := inv.stdout.(*os.File); ok && term.IsTerminal(int(out.Fd())) {
+				text = printable.Lines(text) // who set the value is not to command the terminal
+			}
 			if !bare {
 				text += "\n"
 			}

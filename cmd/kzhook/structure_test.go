@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	goversion "go/version"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -87,5 +90,23 @@ func TestPackagesDependDownwards(t *testing.T) {
 				t.Errorf("%s imports %s", own, used)
 			}
 		}
+	}
+}
+
+// kz is built by no release of Go whose faults would be kz's own. It leaves it to
+// os.Root that a project's references stay within the project's directory, and
+// before go1.26.5 a link with a slash after its name led out (CVE-2026-39822).
+func TestGoIsMended(t *testing.T) {
+	const least = "go1.26.8" // with which all tests have run, and not only that one
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^go (\S+)$`).FindSubmatch(text)
+	if m == nil || !goversion.IsValid("go"+string(m[1])) {
+		t.Fatalf("go.mod names no release of Go:\n%s", text)
+	}
+	if wanted := "go" + string(m[1]); goversion.Compare(wanted, least) < 0 {
+		t.Errorf("go.mod is content with %s, want %s at least", wanted, least)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 	"time"
 )
@@ -40,6 +41,28 @@ func TestTerminalConsentFromElsewhere(t *testing.T) {
 
 		d.remove(".local/share/keyzero/trust")
 		d.walk([]step{{"", notAllowed + "\nkz: -TOKEN", ""}})
+	})
+}
+
+// Variables that say that nobody is there to ask consent to nothing.
+func TestTerminalConsentUnderCI(t *testing.T) {
+	const notAllowed = "kz: ./.keyzero.toml is not allowed; read it, then run: kz allow"
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		d := sit(t, shell, seat{env: []string{"CI=1", "GITHUB_ACTIONS=true", "GITLAB_CI=true", "BUILDKITE=true"}})
+		d.file("app/.keyzero.toml", "[env]\nTOKEN = \"one\"\n")
+		d.walk([]step{
+			{"cd app", notAllowed, ""},
+			{"", "", ""},
+			{"kz run -- touch ran", notAllowed, ""},
+			{"kz export", notAllowed, ""},
+		})
+		if _, err := os.Lstat(d.path("app/ran")); err == nil {
+			t.Error("a command ran in a directory that is not allowed")
+		}
+		d.allow("app")
+		d.walk([]step{{"", "kz: +TOKEN (app)", "one"}})
+		d.file("app/.keyzero.toml", "[env]\nTOKEN = \"two\"\n")
+		d.walk([]step{{"", "kz: ./.keyzero.toml has changed since it was allowed; read it, then run: kz allow\nkz: -TOKEN", ""}})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 var (
 	execLine = regexp.MustCompile(`execve\("([^"]*)".*( = 0|<unfinished \.\.\.>)$`)
 	forkLine = regexp.MustCompile(`(clone3?|v?fork)\(.*`)
+	openLine = regexp.MustCompile(`open(?:at2?)?\([^"]*"([^"]*)"`)
 )
 
 // trace returns what strace sees of the shell and its children while f runs.
@@ -113,14 +115,15 @@ func TestTerminalTouchesNothing(t *testing.T) {
 	inShells(t, allShells, func(t *testing.T, shell string) {
 		shelltest.Need(t, "strace")
 		d := sit(t, shell, seat{})
-		for _, name := range strings.Fields(".keyzero.toml .keyzero.local.toml .env .envrc .rvmrc mise.toml values") {
+		names := strings.Fields(".keyzero.toml .keyzero.local.toml .env .envrc .rvmrc mise.toml values")
+		for _, name := range names {
 			d.file("bad/"+name, "[secrets]\nTOKEN = \"dotenv://values#TOKEN\"\nOTHER = \"op://vault/item/field\"\nA = \"keychain://a\"\n")
 		}
 		for _, name := range strings.Fields("op vault aws age sops kz-fetch store sh") {
 			d.program("bad/"+name, "#!/bin/sh\ntouch ~/pwned\n")
 		}
 		d.Run("export PATH=.:$PATH")
-		seen := d.trace("execve,connect,openat,open", func() { d.Run("cd bad"); d.Run(""); d.Run("cd ~") })
+		seen := d.trace("execve,connect,openat,openat2,open", func() { d.Run("cd bad"); d.Run(""); d.Run("cd ~") })
 		var opened []string
 		for line := range strings.Lines(seen) {
 			switch _, path, _ := strings.Cut(line, d.path("bad")+"/"); {
@@ -130,6 +133,11 @@ func TestTerminalTouchesNothing(t *testing.T) {
 				t.Errorf("something is started: %s", line)
 			case path != "":
 				opened = append(opened, path[:strings.IndexByte(path, '"')])
+			default: // from within the directory, or by its descriptor
+				m := openLine.FindStringSubmatch(line)
+				if m != nil && !filepath.IsAbs(m[1]) && slices.Contains(names, filepath.Base(m[1])) {
+					t.Errorf("a file is opened: %s", line)
+				}
 			}
 		}
 		if len(opened) == 0 {

@@ -100,6 +100,66 @@ func TestTerminalTraces(t *testing.T) {
 	})
 }
 
+// What the shell had before under the name of a project's variable may be a secret
+// as well: it is taken away and comes back, and neither shows.
+func TestTerminalTracesOfEarlierValue(t *testing.T) {
+	const files = "-- app/ --\n[env]\nTOKEN = \"x\"\n"
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		own := "TOKEN=" + canary
+		if shell == "fish" {
+			own = "set -g TOKEN " + canary
+		}
+		for what, earlier := range map[string]struct {
+			seat seat
+			back string
+		}{
+			"inherited":    {seat{files: files, env: []string{"TOKEN=" + canary}}, "TOKEN=" + canary},
+			"not exported": {seat{files: files, before: own}, "TOKEN"},
+		} {
+			for name, trace := range traces[shell] {
+				t.Run(what+", "+name, func(t *testing.T) {
+					t.Parallel()
+					s := earlier.seat
+					s.after = trace.setting
+					d := sit(t, shell, s)
+					d.Run("cd app")
+					d.has("TOKEN=x")
+					d.Run("cd ..")
+					d.has(earlier.back)
+					d.Run("cd app; _kz_hook")
+					d.Run("_kz_off")
+					d.has(earlier.back)
+					d.alive()
+					file, _ := os.ReadFile(d.path("trace"))
+					if n := copies(d.Screen()) + copies(string(file)); n > 0 {
+						t.Errorf("the value shows %d times:\n%s", n, file)
+					}
+					if got := d.Output("echo $TOKEN"); !strings.Contains(got, canary) {
+						t.Errorf("the shell has not its value again: %s", got)
+					}
+				})
+			}
+		}
+	})
+}
+
+// An earlier value is in no child's environment while a project's is in its place.
+func TestTerminalEarlierValueIsAway(t *testing.T) {
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		d := sit(t, shell, seat{files: "-- app/ --\n[env]\nOUT = \"x\"\n-- app/deep/file --\n", env: []string{"OUT=" + canary}})
+		for _, place := range []struct {
+			dir  string
+			want int
+		}{{"~", 1}, {"app", 0}, {"deep", 0}, {"~", 1}} {
+			d.Run("cd " + place.dir)
+			if got := d.Output("/usr/bin/env -0"); copies(got) != place.want {
+				t.Errorf("in %s a child sees the value %d times, want %d:\n%s", place.dir, copies(got), place.want, got)
+			}
+			d.has("OUT=" + map[int]string{0: "x", 1: canary}[place.want])
+		}
+	})
+}
+
 // A value is in its variable, and nowhere else in the shell; its children see it
 // once; and what they see of kz besides is small.
 func TestTerminalValueIsOnce(t *testing.T) {

@@ -32,6 +32,20 @@ func Text(s string) string {
 	return b.String()
 }
 
+// Lines is Text for what may have several lines: newlines and tabs stay.
+func Lines(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexAny(s, "\n\t")
+		if i < 0 {
+			return b.String() + Text(s)
+		}
+		b.WriteString(Text(s[:i]))
+		b.WriteByte(s[i])
+		s = s[i+1:]
+	}
+}
+
 func clean(s string) bool {
 	for _, r := range s {
 		if r == utf8.RuneError || !shown(r) {

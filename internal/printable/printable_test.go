@@ -83,3 +83,19 @@ func TestTextOfAnyBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestLines(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                            "",
+		"one":                         "one",
+		"one\n\ttwo\n\n":              "one\n\ttwo\n\n",
+		"\n":                          "\n",
+		"a\r\nb":                      "a\\r\nb",
+		"\x1b]0;x\a\n\t\x9b31m\u202e": "\\x1b]0;x\\a\n\t\\x9b31m\\u202e",
+		"\xc3\n\xa9":                  "\\xc3\n\\xa9",
+	} {
+		if got := Lines(text); got != want {
+			t.Errorf("Lines(%q) = %q, want %q", text, got, want)
+		}
+	}
+}

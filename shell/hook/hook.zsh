@@ -96,6 +96,7 @@ _kz_gone() {
 # kz has these called with names of variables: to have one ready that is set next;
 # to keep what at most this shell knows of them; to unset them.
 # zsh ends the function that unsets a readonly variable, so its type is asked first.
+# What a user has traced with functions -t turns xtrace on again for itself.
 _kz_take() {
   \builtin \local _kz_type=${(tP)1}
   if [[ $_kz_type == *readonly* || $_kz_type == *special* ]]; then
@@ -107,6 +108,7 @@ _kz_take() {
 }
 
 _kz_keep() {
+  \builtin \setopt local_options no_xtrace
   \builtin \local _kz_name
   for _kz_name; do
     \builtin \unset "_kz_was_$_kz_name" # of an earlier load, after which the user took it over
@@ -116,6 +118,7 @@ _kz_keep() {
 }
 
 _kz_drop() {
+  \builtin \setopt local_options no_xtrace
   \builtin \local _kz_name _kz_was
   for _kz_name; do
     _kz_was=_kz_was_$_kz_name
