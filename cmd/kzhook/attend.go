@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/getkeyzero/kz/internal/process"
 )
@@ -85,18 +86,24 @@ func (c *child) status() error {
 	return status(ws.ExitStatus())
 }
 
-// end asks the child and its descendants to terminate, for a shell would go and
-// leave behind what it runs. It returns when all have ended; what has not done
-// so after grace is killed.
+// end asks the child to terminate, and then those of its descendants that it
+// leaves behind, as a shell does. It returns when all have ended; what has not
+// done so after grace is killed.
 func (c *child) end(grace time.Duration) (killed bool) {
+	late, stop := context.WithTimeout(context.Background(), grace)
+	defer stop()
 	tree := process.Tree(c.Process.Pid)
-	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGCONT} { // who is stopped hears nothing else
-		signalAll(tree, s)
+	_ = c.Process.Signal(unix.SIGTERM)
+	_ = c.Process.Signal(unix.SIGCONT) // who is stopped hears nothing else
+	select {
+	case <-c.done:
+		signalAll(tree, unix.SIGTERM)
+	case <-late.Done():
+		tree = append(tree, process.Tree(c.Process.Pid)...) // with those that came since
 	}
-	if c.gone(tree, grace) {
+	if gone(late, tree) {
 		return false
 	}
-	tree = append(tree, process.Tree(c.Process.Pid)...) // with those that came since
 	signalAll(tree, unix.SIGKILL)
 	<-c.done
 	return true
@@ -108,24 +115,18 @@ func signalAll(tree []process.ID, s syscall.Signal) {
 	}
 }
 
-// gone waits, for as long as grace at most, until the child and all of tree have ended.
-func (c *child) gone(tree []process.ID, grace time.Duration) bool {
-	late := time.After(grace)
+// gone waits until all of tree have ended, for as long as ctx lasts.
+func gone(ctx context.Context, tree []process.ID) bool {
 	for _, id := range tree {
 		for id.Running() {
 			select {
-			case <-late:
+			case <-ctx.Done():
 				return false
 			case <-time.After(10 * time.Millisecond):
 			}
 		}
 	}
-	select {
-	case <-late:
-		return false
-	case <-c.done:
-		return true
-	}
+	return true
 }
 
 // fromTerminal reports whether the terminal sent s, in which case the child, of
@@ -143,4 +144,25 @@ func fromTerminal(s os.Signal) bool {
 	defer tty.Close()
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
+}
+
+// regain brings the terminal, if there is one, to where a killed command found
+// it. A shell leaves it to a process group of its own that has ended with it.
+func regain(stdin *os.File, modes *term.State) {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return
+	}
+	defer tty.Close()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	own := unix.Getpgrp()
+	if err != nil || group != own && unix.Kill(-group, 0) != unix.ESRCH {
+		return // it is somebody else's now, as when kz runs in the background
+	}
+	signal.Ignore(unix.SIGTTOU)
+	defer signal.Reset(unix.SIGTTOU)
+	_ = unix.IoctlSetPointerInt(int(tty.Fd()), unix.TIOCSPGRP, own)
+	if modes != nil {
+		_ = term.Restore(int(stdin.Fd()), modes)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/watch"
@@ -33,6 +34,8 @@ type keeper struct {
 	inv     *invocation
 	options runOptions
 	out     outlet
+
+	modes *term.State // of the terminal, nil if there is none
 
 	child   *child
 	begun   task // as the child was started
@@ -79,6 +82,7 @@ func (k *keeper) keep(ctx context.Context, c task, first outcome) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a signal ends the command or nothing
 	defer k.rest(cancel)
 	k.have = first.load
+	k.modes, _ = term.GetState(int(k.inv.stdin.Fd()))
 	if err := k.start(c); err != nil {
 		return err
 	}
@@ -289,6 +293,7 @@ func (k *keeper) stop() {
 // for its end meanwhile.
 func (k *keeper) restart(killed bool) (ended bool, err error) {
 	if killed {
+		regain(k.inv.stdin, k.modes)
 		k.say("the command did not end within %v and was killed", k.options.grace)
 	}
 	if k.asked.After(k.since) {
