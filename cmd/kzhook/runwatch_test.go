@@ -400,3 +400,39 @@ func TestWatchDescendants(t *testing.T) {
 		t.Error("the second one was started before the first had ended")
 	}
 }
+
+// What is optional does not go because its store gives no answer.
+func TestWatchOptional(t *testing.T) {
+	d := sitWatching(t, "-- app/ --\n[secrets]\nTOKEN = { provider = \"store\", ref = \"x\", required = false, ttl = \"1s\" }\n")
+	w := d.watching("app", "--", "server")
+	w.begins(1, "first of x")
+	d.file("failure", "not signed in\n")
+	w.says("kz: TOKEN: store: not signed in; the command keeps what it has")
+	w.begins(1, "first of x")
+	w.terminate()
+	w.leaves(7)
+}
+
+// A configuration nearer by, and the settings of the user behind a link, count
+// from when they appear.
+func TestWatchElsewhere(t *testing.T) {
+	d := sitWatching(t, "-- trusted/.keyzero.toml --\n"+uncached+"-- trusted/sub/file --\n")
+	d.rename(".config/keyzero/config.toml", "settings")
+	if err := os.Symlink(d.path("settings"), d.path(".config/keyzero/config.toml")); err != nil {
+		t.Fatal(err)
+	}
+	w := d.watching("trusted/sub", "--", "server")
+	w.begins(1, "first of x")
+	d.file("trusted/sub/.keyzero.toml", "[secrets]\nTOKEN = \"store://nearer\"\n")
+	w.begins(2, "first of nearer")
+	settings, err := os.ReadFile(d.path("settings"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.file("settings", strings.Replace(string(settings), "\"{ref}\"", "\"{ref} by others\"", 1))
+	w.begins(3, "first of nearer by others")
+	d.remove("trusted/sub/.keyzero.toml")
+	w.begins(4, "first of x by others")
+	w.terminate()
+	w.leaves(7)
+}
