@@ -70,7 +70,7 @@ func (inv *invocation) exports(cmd *cobra.Command, options exportOptions) ([]env
 	}
 	env := environ.Env{}
 	// Files outlive kz and go after the process that called it.
-	if _, err := deliver(env, delivery.For(inv.places.files, os.Getppid()), o, values); err != nil {
+	if _, err := deliver(env, outlet{delivery.For(inv.places.files, os.Getppid()), placeOf(o.Project)}, o.Entries, values); err != nil {
 		return nil, err
 	}
 	loaded := environ.Env{}

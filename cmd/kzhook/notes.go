@@ -117,8 +117,8 @@ func (d *delta) empty() bool {
 	return len(d.added)+len(d.changed)+len(d.removed)+len(d.kept) == 0
 }
 
-// text returns the delta in lines of about width columns.
-func (d *delta) text(width int) string {
+// words returns the names with a sign for what happened to each.
+func (d *delta) words() []string {
 	var words []string
 	for _, group := range []struct {
 		sign  string
@@ -128,7 +128,12 @@ func (d *delta) text(width int) string {
 			words = append(words, group.sign+name)
 		}
 	}
-	text := ""
+	return words
+}
+
+// text returns the delta in lines of about width columns.
+func (d *delta) text(width int) string {
+	words, text := d.words(), ""
 	if len(words) > 0 {
 		text = program + ": " + shorten(words, width-len(program)-len(d.label)-20)
 		if d.label != "" {
