@@ -34,7 +34,11 @@ func (h *hookRun) load(deadline time.Duration) error {
 	}
 	h.notes.lines = append(h.notes.lines, staleLines(p, values)...)
 	h.stay() // until it is clear that all is there
-	if err := h.notes.failures(failures, len(h.memory.state.Vars)-len(h.next.Vars), len(h.next.Vars)); err != nil {
+	late := 0
+	if h.same() { // and not another project's, which goes anyway
+		late = len(h.memory.state.Vars) - len(h.next.Vars)
+	}
+	if err := h.notes.failures(failures, late, len(h.next.Vars)); err != nil {
 		h.rest(ctx)
 		return err
 	}

@@ -48,12 +48,12 @@ func (n *notes) blocked(err error, digest string) {
 
 // failures notes what could not be resolved and returns an error if any of it
 // was required, which holds the rest of the plan back too. Of what was loaded
-// before, so many variables go and so many stay.
-func (n *notes) failures(failures []*project.Failure, go_, stay int) error {
+// before, so many variables are past their time and so many stay.
+func (n *notes) failures(failures []*project.Failure, late, stay int) error {
 	lines := n.inv.failureLines(failures)
 	required := slices.ContainsFunc(failures, func(f *project.Failure) bool { return !f.Entry.Optional })
 	switch {
-	case required && go_ > 0:
+	case required && late > 0:
 		lines[0] += "; what was loaded before is past its time"
 	case required && stay > 0:
 		lines[0] += "; what was loaded before stays"
