@@ -38,14 +38,46 @@ func AsGroup(t *testing.T, uid, gid int, f func()) {
 func Tmpfs(t *testing.T, dir, size string, f func()) {
 	t.Helper()
 	onThread(t, f, func() error {
-		if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
-			return err
-		}
-		if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		if err := ownMounts(); err != nil {
 			return err
 		}
 		return syscall.Mount("none", dir, "tmpfs", 0, "mode=0755,size="+size)
 	})
+}
+
+// ReadOnly runs f, and the programs that it starts, with nothing below dir to
+// be changed. f stays on its goroutine.
+func ReadOnly(t *testing.T, dir string, f func()) {
+	t.Helper()
+	onThread(t, f, func() error {
+		if err := ownMounts(); err != nil {
+			return err
+		}
+		if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
+			return err
+		}
+		return syscall.Mount("none", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
+	})
+}
+
+// WithoutProc runs f, and the programs that it starts, where /proc is not
+// mounted. f stays on its goroutine.
+func WithoutProc(t *testing.T, f func()) {
+	t.Helper()
+	onThread(t, f, func() error {
+		if err := ownMounts(); err != nil {
+			return err
+		}
+		return syscall.Unmount("/proc", syscall.MNT_DETACH)
+	})
+}
+
+// ownMounts gives the thread file systems of its own, as they are for others now.
+func ownMounts() error {
+	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
+		return err
+	}
+	return syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
 }
 
 // onThread runs prepare and f on a thread that is not used again.

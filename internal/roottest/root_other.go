@@ -12,3 +12,9 @@ func AsGroup(t *testing.T, _, _ int, _ func()) { t.Skip("needs Linux") }
 
 // Tmpfs skips the test.
 func Tmpfs(t *testing.T, _, _ string, _ func()) { t.Skip("needs Linux") }
+
+// ReadOnly skips the test.
+func ReadOnly(t *testing.T, _ string, _ func()) { t.Skip("needs Linux") }
+
+// WithoutProc skips the test.
+func WithoutProc(t *testing.T, _ func()) { t.Skip("needs Linux") }
