@@ -23,7 +23,7 @@ done; }`,
 	"zsh": `cycles() { local cycles_i; for ((cycles_i = 0; cycles_i < $1; cycles_i++)); do
   cd ~/app; _kz_hook; cd ~; _kz_hook
 done }`,
-	"fish": `function cycles; for i in (seq $argv[1]); cd ~/app; emit fish_prompt; cd ~; emit fish_prompt; end; end`,
+	"fish": `function cycles; for i in (seq $argv[1]); cd ~/app; _kz_hook; cd ~; _kz_hook; end; end`,
 }
 
 const cycleFiles = `

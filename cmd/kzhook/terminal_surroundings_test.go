@@ -210,13 +210,13 @@ var limited = map[string]struct {
 	limit, loads string
 	fresh        string // what is said where kz has never been
 }{
-	"few descriptors":       {"ulimit -n 16", loadedLine, loadedLine},
-	"some descriptors":      {"ulimit -n 32", loadedLine, loadedLine},
-	"no space in files":     {"ulimit -f 0", loadedLine, "kz: HOME/.local/state/keyzero/session.key: file too large"},
-	"a small stack":         {"ulimit -s 256", loadedLine, loadedLine},
-	"nothing to be locked":  {"ulimit -l 0", loadedLine, loadedLine},
-	"no core, little else":  {"ulimit -c 0; ulimit -n 24; ulimit -l 0", loadedLine, loadedLine},
-	"a minute of its own":   {"ulimit -S -t 60", loadedLine, loadedLine},
+	"few descriptors":      {"ulimit -n 16", loadedLine, loadedLine},
+	"some descriptors":     {"ulimit -n 32", loadedLine, loadedLine},
+	"no space in files":    {"ulimit -f 0", loadedLine, "kz: HOME/.local/state/keyzero/session.key: file too large"},
+	"a small stack":        {"ulimit -s 256", loadedLine, loadedLine},
+	"nothing to be locked": {"ulimit -l 0", loadedLine, loadedLine},
+	"no core, little else": {"ulimit -c 0; ulimit -n 24; ulimit -l 0", loadedLine, loadedLine},
+	"a minute of its own":  {"ulimit -S -t 60", loadedLine, loadedLine},
 }
 
 // Under limits kz loads, or says why not, and leaves no file half written.
