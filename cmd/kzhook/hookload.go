@@ -18,7 +18,7 @@ import (
 func (h *hookRun) load(deadline time.Duration) error {
 	signals, stop := untilSignal()
 	defer stop()
-	ctx, cancel := context.WithTimeout(signals, deadline)
+	ctx, cancel := context.WithTimeout(signals, forAsking(deadline))
 	defer cancel()
 	p := h.project
 	providers, err := h.inv.providers(p, h.memory.outer)
@@ -53,6 +53,12 @@ func (h *hookRun) load(deadline time.Duration) error {
 		Mark: h.mark.reload(), Partial: len(failures) > 0, Taken: clock.Now(),
 	}
 	return h.set(values)
+}
+
+// forAsking returns how much of the time until the prompt is to be back is for
+// asking stores. The rest is for the end of those that do not want to end.
+func forAsking(deadline time.Duration) time.Duration {
+	return deadline - min(deadline/5, 300*time.Millisecond)
 }
 
 // set records each value in h.next and has the shell set it.
