@@ -44,8 +44,8 @@ func run(cmd *exec.Cmd, n int, counts func(Call) bool) error {
 	const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_EXITKILL
 	for first := true; ; first = false {
 		var status syscall.WaitStatus
-		// Not the children of other threads, which others wait for.
-		tid, err := syscall.Wait4(-1, &status, unix.WALL|unix.WNOTHREAD, nil)
+		// Of its group alone, for others wait for what else this process started.
+		tid, err := syscall.Wait4(-pid, &status, unix.WALL, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue
