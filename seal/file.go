@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/getkeyzero/kz/internal/atomicfile"
 )
 
 // FileKey returns the key that the file at path holds, and makes the file with
@@ -39,6 +40,9 @@ func readKey(path string) (Key, error) {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || int(st.Uid) != os.Geteuid() {
 		return Key{}, fmt.Errorf("%s: other users may have read or written this key; remove it", path)
 	}
+	if st.Nlink > 1 { // whoever made it was killed before it could remove the other name
+		atomicfile.Sweep(path)
+	}
 	data, err := io.ReadAll(io.LimitReader(f, KeySize+1))
 	if err != nil {
 		return Key{}, err
@@ -50,24 +54,12 @@ func readKey(path string) (Key, error) {
 	return key, nil
 }
 
-// makeKey links a finished file into place: of several processes one wins, and
-// none ever sees a file that is still being written.
 func makeKey(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := atomicfile.MkdirPrivate(filepath.Dir(path)); err != nil {
 		return err
 	}
-	temp := path + "." + rand.Text()
-	defer os.Remove(temp)
 	key := NewKey()
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(key.Reveal())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := atomicfile.Create(path, key.Reveal(), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil

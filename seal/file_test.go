@@ -239,3 +239,21 @@ func TestFileKeyWhereNothingCanBeWritten(t *testing.T) {
 		}
 	})
 }
+
+// Whoever made the key may have been killed before it removed its other name.
+func TestFileKeyHasOneName(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "session.key")
+	first := which(t, path)
+	other := filepath.Join(filepath.Dir(path), fmt.Sprintf(".session.key.kz-%d-A", cmd.Process.Pid))
+	if err := os.Link(path, other); err != nil {
+		t.Fatal(err)
+	}
+	if got := which(t, path); got != first {
+		t.Error("the key is another")
+	}
+	checkAlone(t, path)
+}

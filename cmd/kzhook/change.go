@@ -7,10 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/internal/atomicfile"
+	"github.com/getkeyzero/kz/internal/filelock"
 	"github.com/getkeyzero/kz/internal/tomledit"
 	"github.com/getkeyzero/kz/project"
 )
@@ -113,17 +113,16 @@ func anyChanged(before, files []config.File) bool {
 	})
 }
 
-// lockDir keeps other kz commands from editing in dir until unlock.
+// lockDir keeps other kz commands from editing in dir until unlock. Whoever can
+// read dir can hold its lock, so a signal ends the wait for it.
 func lockDir(dir string) (unlock func(), err error) {
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+	ctx, stop := untilSignal()
+	defer stop()
+	unlock, err = filelock.AcquireDir(ctx, dir)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%s: cannot be locked: %w", dir, err)
 	}
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX); err != nil {
-		_ = d.Close()
-		return nil, fmt.Errorf("%s: cannot be locked: %w", dir, err)
-	}
-	return func() { _ = d.Close() }, nil
+	return unlock, err
 }
 
 // table returns the TOML table for entries of a kind in an environment.

@@ -56,7 +56,7 @@ func (h *hookRun) resolve(deadline time.Duration) (map[string]resolve.Result, []
 	defer closeStores(providers)
 	signals, stop := untilSignal()
 	defer stop()
-	ctx, cancel := context.WithTimeout(signals, deadline)
+	ctx, cancel := context.WithTimeout(signals, forAsking(deadline))
 	defer cancel()
 	wait := h.inv.progress(p)
 	values, failures := p.Values(ctx, h.inv.cached(p, providers), outer, wanted)
@@ -65,6 +65,12 @@ func (h *hookRun) resolve(deadline time.Duration) (map[string]resolve.Result, []
 		h.rest(ctx)
 	}
 	return values, failures, signals.Err()
+}
+
+// forAsking returns how much of the time until the prompt is to be back is for
+// asking stores. The rest is for the end of those that do not want to end.
+func forAsking(deadline time.Duration) time.Duration {
+	return deadline - min(deadline/5, 300*time.Millisecond)
 }
 
 // kept says what becomes of the variables that the project had loaded before.

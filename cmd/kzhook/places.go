@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/adrg/xdg"
+	"golang.org/x/sys/unix"
 )
 
 // places are the paths that kz keeps things at.
@@ -85,14 +86,15 @@ func userConfig() string {
 }
 
 // runtimeDir returns where what a login session needs is kept: in the runtime
-// directory if that is the user's own and closed to others, else below state.
+// directory if that is the user's own, closed to others and can be written, else
+// below state.
 func runtimeDir(state string) string {
 	dir := os.Getenv("XDG_RUNTIME_DIR")
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 || info.Mode()&fs.ModeSymlink != 0 {
 		return filepath.Join(state, "run")
 	}
-	if st := info.Sys().(*syscall.Stat_t); int(st.Uid) != os.Geteuid() {
+	if st := info.Sys().(*syscall.Stat_t); int(st.Uid) != os.Geteuid() || unix.Access(dir, unix.W_OK|unix.X_OK) != nil {
 		return filepath.Join(state, "run")
 	}
 	return filepath.Join(dir, folder)

@@ -31,6 +31,7 @@ type seat struct {
 	files         string   // see [desk.files]
 	settings      string   // in the user's configuration
 	dir           string   // where it starts, below home
+	home          string   // an empty directory of the test's own if empty
 	noHook        bool
 	args          []string
 }
@@ -69,6 +70,9 @@ func buildKZ(t *testing.T) {
 			t.Fatal(err)
 		}
 		built.dir = dir
+		if err := os.Chmod(dir, 0o755); err != nil { // for tests as other users
+			t.Fatal(err)
+		}
 		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "kz"), ".").CombinedOutput(); err != nil {
 			t.Fatalf("go build: %v\n%s", err, out)
 		}
@@ -86,7 +90,18 @@ func buildKZ(t *testing.T) {
 // sit sets up a desk and starts the shell.
 func sit(t *testing.T, shell string, s seat) *desk {
 	t.Helper()
-	home, err := filepath.EvalSymlinks(t.TempDir())
+	d := furnish(t, shell, s)
+	d.begin(s)
+	return d
+}
+
+// furnish sets up a desk without a shell.
+func furnish(t *testing.T, shell string, s seat) *desk {
+	t.Helper()
+	if s.home == "" {
+		s.home = t.TempDir()
+	}
+	home, err := filepath.EvalSymlinks(s.home)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,12 +116,19 @@ func sit(t *testing.T, shell string, s seat) *desk {
 	}
 	d.settings(s.settings)
 	d.files(s.files)
+	return d
+}
+
+// begin starts a shell, in place of an earlier one if there is any.
+func (d *desk) begin(s seat) {
+	t, shell := d.t, d.shell
+	t.Helper()
 	hook := hookLine(shell)
 	if s.noHook {
 		hook = ""
 	}
 	d.Session = shelltest.Start(t, shelltest.Config{
-		Shell: shell, Home: home, Dir: d.path(s.dir), Args: s.args, RC: s.before + "\n" + hook + s.after + "\n",
+		Shell: shell, Home: d.home, Dir: d.path(s.dir), Args: s.args, RC: s.before + "\n" + hook + s.after + "\n",
 		Env: append([]string{"PATH=" + d.path("bin"), "XDG_RUNTIME_DIR=" + d.path("run")}, s.env...),
 	})
 	t.Cleanup(func() {
@@ -114,7 +136,6 @@ func sit(t *testing.T, shell string, s seat) *desk {
 			t.Logf("the screen of %s:\n%s", shell, d.Screen())
 		}
 	})
-	return d
 }
 
 // hookLine is what users have in their startup file, proof against aliases.

@@ -26,17 +26,33 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return &fs.PathError{Op: "write", Path: path, Err: errors.New("not a regular file")}
 	}
-	sweep(path)
+	return write(path, data, perm, os.Rename)
+}
+
+// Create is Write of a file that is not there yet: the error is fs.ErrExist if
+// there is anything at path, which stays as it is. Of several processes that
+// create one file one does, and none ever sees it half. What one that was killed
+// left is removed by the next Create of the same path, or by Sweep.
+func Create(path string, data []byte, perm fs.FileMode) error {
+	return write(path, data, perm, func(temp, path string) error {
+		defer os.Remove(temp)
+		return os.Link(temp, path)
+	})
+}
+
+// write makes a file under another name and has put move it to path.
+func write(path string, data []byte, perm fs.FileMode, put func(temp, path string) error) error {
+	Sweep(path)
 	temp := fmt.Sprintf("%s%d-%s", prefix(path), os.Getpid(), rand.Text())
 	if err := create(temp, data, perm); err != nil {
 		_ = os.Remove(temp)
 		return &fs.PathError{Op: "write", Path: path, Err: cause(err)}
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := put(temp, path); err != nil {
 		_ = os.Remove(temp)
 		return &fs.PathError{Op: "write", Path: path, Err: cause(err)}
 	}
-	// The rename is done: a directory that cannot be synced makes it less durable, not undone.
+	// It is done: a directory that cannot be synced makes it less durable, not undone.
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {
 		_ = dir.Sync()
 		_ = dir.Close()
@@ -61,8 +77,8 @@ func prefix(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".kz-")
 }
 
-// sweep removes the temporary files of path whose writers are dead.
-func sweep(path string) {
+// Sweep removes the temporary files of path whose writers are dead.
+func Sweep(path string) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return

@@ -335,3 +335,39 @@ func TestMkdirPrivate(t *testing.T) {
 		t.Error("MkdirPrivate takes a file for a directory")
 	}
 }
+
+// Of several that create one file one does, and whatever is there stays.
+func TestCreate(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	created := ""
+	for i := range 16 {
+		wg.Go(func() {
+			text := strings.Repeat(string(rune('a'+i)), 1000)
+			switch err := Create(path, []byte(text), 0o600); {
+			case err == nil:
+				mu.Lock()
+				defer mu.Unlock()
+				created += text
+			case !errors.Is(err, fs.ErrExist) || strings.Contains(err.Error(), ".kz-"):
+				t.Errorf("Create = %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := read(t, path); got != created || len(got) != 1000 {
+		t.Errorf("the file holds %.1q, %d bytes, of %d that were created", got, len(got), len(created))
+	}
+	if got := files(t, dir); got != "file" {
+		t.Errorf("the directory has %q", got)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("victim", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(link, nil, 0o600); !errors.Is(err, fs.ErrExist) || files(t, dir) != "file link" {
+		t.Errorf("Create in place of a link = %v, the directory has %q", err, files(t, dir))
+	}
+}

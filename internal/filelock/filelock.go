@@ -21,6 +21,20 @@ func Acquire(ctx context.Context, path string) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	return await(ctx, f)
+}
+
+// AcquireDir is Acquire of a directory itself, which must exist.
+func AcquireDir(ctx context.Context, dir string) (release func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return await(ctx, f)
+}
+
+// await takes the lock on f, or closes it.
+func await(ctx context.Context, f *os.File) (release func(), err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
@@ -28,7 +42,7 @@ func Acquire(ctx context.Context, path string) (release func(), err error) {
 			return func() { _ = f.Close() }, nil
 		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
 			_ = f.Close()
-			return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+			return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
 		}
 		select {
 		case <-ctx.Done():

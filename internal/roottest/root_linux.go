@@ -79,7 +79,34 @@ func Casefold(t *testing.T, dir string, f func(dir string)) {
 	}
 }
 
-// ownMounts has the thread see no mounts but those that there are, and its own.
+// ReadOnly runs f, and the programs that it starts, with nothing below dir to
+// be changed. f stays on its goroutine.
+func ReadOnly(t *testing.T, dir string, f func()) {
+	t.Helper()
+	onThread(t, f, func() error {
+		if err := ownMounts(); err != nil {
+			return err
+		}
+		if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
+			return err
+		}
+		return syscall.Mount("none", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")
+	})
+}
+
+// WithoutProc runs f, and the programs that it starts, where /proc is not
+// mounted. f stays on its goroutine.
+func WithoutProc(t *testing.T, f func()) {
+	t.Helper()
+	onThread(t, f, func() error {
+		if err := ownMounts(); err != nil {
+			return err
+		}
+		return syscall.Unmount("/proc", syscall.MNT_DETACH)
+	})
+}
+
+// ownMounts gives the thread file systems of its own, as they are for others now.
 func ownMounts() error {
 	if err := syscall.Unshare(syscall.CLONE_NEWNS); err != nil {
 		return err

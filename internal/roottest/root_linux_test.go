@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -37,5 +38,29 @@ func TestTmpfs(t *testing.T) {
 	})
 	if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("afterwards the file is there: %v", err)
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	ReadOnly(t, dir, func() {
+		if err := os.WriteFile(file, nil, 0o600); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("WriteFile = %v", err)
+		}
+	})
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestWithoutProc(t *testing.T) {
+	WithoutProc(t, func() {
+		if entries, _ := os.ReadDir("/proc"); len(entries) > 0 {
+			t.Errorf("there are %d entries in /proc", len(entries))
+		}
+	})
+	if _, err := os.Stat("/proc/self"); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }

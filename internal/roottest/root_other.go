@@ -15,3 +15,9 @@ func Tmpfs(t *testing.T, _, _ string, _ func()) { t.Skip("needs Linux") }
 
 // Casefold skips the test.
 func Casefold(t *testing.T, _ string, _ func(dir string)) { t.Skip("needs Linux") }
+
+// ReadOnly skips the test.
+func ReadOnly(t *testing.T, _ string, _ func()) { t.Skip("needs Linux") }
+
+// WithoutProc skips the test.
+func WithoutProc(t *testing.T, _ func()) { t.Skip("needs Linux") }

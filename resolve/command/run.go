@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -222,5 +221,5 @@ func failure(state *os.ProcessState, stderr []byte) error {
 	if class := classify(stderr); class != "" {
 		return &resolve.Error{Class: class}
 	}
-	return fmt.Errorf("the program ended with %v", state)
+	return resolve.Errorf("", "the program ended with %v", state) // of no class, and yet an answer, which others need not ask for again
 }
