@@ -17,7 +17,7 @@ func TestPageNamesAllCommands(t *testing.T) {
 	table, _, _ := strings.Cut(readPage(t, "../../docs/kz.md"), "\n## ")
 	var named, have []string
 	for _, code := range regexp.MustCompile("`[^`]+`").FindAllString(table, -1) {
-		named = append(named, regexp.MustCompile(`kz (?:trust|cache|vault) [a-z]+|kz [a-z]+|--?[a-z][a-z-]*`).FindAllString(code, -1)...)
+		named = append(named, regexp.MustCompile(`kz vault slot [a-z]+|kz (?:trust|cache|vault) [a-z]+|kz [a-z]+|--?[a-z][a-z-]*`).FindAllString(code, -1)...)
 	}
 	for _, c := range everyCommand((&invocation{}).command().root) {
 		have = append(have, c.CommandPath())
@@ -64,7 +64,7 @@ func TestPageNamesAllStatuses(t *testing.T) {
 		}
 		named = append(named, n)
 	}
-	want := []int{exitOK, exitInternal, exitUsage, exitConfig, exitBlocked, exitUnresolved, exitStore, exitRefused, exitLocked, exitNotFound, exitInterrupted}
+	want := []int{exitOK, exitInternal, exitUsage, exitConfig, exitBlocked, exitUnresolved, exitStore, exitRefused, exitLocked, exitIntegrity, exitNotFound, exitInterrupted}
 	if !slices.Equal(named, want) {
 		t.Errorf("docs/kz.md has the statuses %v, want %v", named, want)
 	}
