@@ -3,7 +3,6 @@ package config
 import (
 	_ "embed"
 	"strings"
-	"sync"
 )
 
 // ValidName reports whether name can be a variable: a letter or underscore,
@@ -41,27 +40,22 @@ var dangerousTable string
 // programs take code, paths or trust from it. Case does not count, for some
 // programs read these names in any.
 func Dangerous(name string) string {
+	if name == "" {
+		return ""
+	}
 	upper := strings.ToUpper(name)
-	for _, p := range dangerousPatterns() {
-		if matches(upper, p.upper) {
-			return p.line
+	for line := range strings.Lines(dangerousTable) {
+		line = strings.TrimSpace(line)
+		// The first letter alone tells most of the table from a name.
+		if line == "" || line[0] == '#' || line[0] != '*' && line[0]&^0x20 != upper[0] {
+			continue
+		}
+		if matches(upper, strings.ToUpper(line)) {
+			return line
 		}
 	}
 	return ""
 }
-
-type dangerousPattern struct{ line, upper string }
-
-var dangerousPatterns = sync.OnceValue(func() []dangerousPattern {
-	var list []dangerousPattern
-	for line := range strings.Lines(dangerousTable) {
-		line = strings.TrimSpace(line)
-		if line != "" && line[0] != '#' {
-			list = append(list, dangerousPattern{line, strings.ToUpper(line)})
-		}
-	}
-	return list
-})
 
 // matches compares with a pattern in which each * stands for any letters.
 func matches(name, pattern string) bool {

@@ -30,6 +30,11 @@ type Shell struct {
 	back       string // and the return of an earlier one
 	scalar     string // a shell variable of ours: name, quoted value
 	list       string // the same with any number of words
+	fresh      string // the function that tests files: tests
+	and        string // what joins them
+	exists     string // a test: file
+	differs    string // one that is to fail: file, operator, file
+	missing    string // one that is to fail: file
 }
 
 // selfMark is an ordinary word, so that a hook script is valid shell as it
@@ -48,21 +53,26 @@ var (
 	fishHook string
 )
 
+const posixFresh = "_kz_fresh() { [[ %s ]]; }"
+
 var shells = []*Shell{
 	{
 		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset -v %s",
 		guard: "%s && %s", again: "_kz_take", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{
 		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset %s",
 		guard: "%s && %s", again: "_kz_take", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{
 		Name: "fish", hook: fishHook, quote: fishQuote,
 		set: "set -gx %s %s", unset: "set -e -g %s",
 		guard: "%s; and %s", again: "_kz_again", back: "_kz_back", scalar: "set -g %s %s", list: "set -g %s %s",
+		fresh: "function _kz_fresh\n%s\nend", and: "\nand ", exists: "test -e %s", differs: "not test %s %s %s", missing: "not test -e %s",
 	},
 }
 

@@ -41,8 +41,15 @@ func (t *text) name(name string) string {
 	return name
 }
 
-func (t *text) call(command, name string) {
-	t.line([]string{command, name}, "%s %s", command, t.name(name))
+func (t *text) call(command string, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	words := []string{command}
+	for _, name := range names {
+		words = append(words, t.name(name))
+	}
+	t.line(words, "%s", strings.Join(words, " "))
 }
 
 func (t *text) set(name, value string) {
@@ -107,10 +114,11 @@ func readsAs(script string, want [][]string) bool {
 	return true
 }
 
-// commandWords returns the words of a simple command, of two that && joins, or
-// of one assignment of a list, and false for everything else.
+// commandWords returns the words of a simple command, of two that && joins, of
+// one assignment of a list, or of a function that is one test, and false for
+// everything else.
 func commandWords(stmt *syntax.Stmt) ([]string, bool) {
-	if stmt.Negated || stmt.Background || stmt.Coprocess || stmt.Disown || len(stmt.Redirs) > 0 {
+	if !plain(stmt) {
 		return nil, false
 	}
 	switch c := stmt.Cmd.(type) {
@@ -123,11 +131,48 @@ func commandWords(stmt *syntax.Stmt) ([]string, bool) {
 		left, ok := commandWords(c.X)
 		right, ok2 := commandWords(c.Y)
 		return append(append(left, "&&"), right...), ok && ok2 && c.Op == syntax.AndStmt
+	case *syntax.FuncDecl:
+		return functionWords(c)
 	case *syntax.CallExpr:
 		if len(c.Assigns) == 1 && len(c.Args) == 0 {
 			return assignWords(c.Assigns[0])
 		}
 		return literals(nil, c.Args, len(c.Assigns) == 0)
+	}
+	return nil, false
+}
+
+func functionWords(f *syntax.FuncDecl) ([]string, bool) {
+	block, ok := f.Body.Cmd.(*syntax.Block)
+	if !ok || f.RsrvWord || !plain(f.Body) || len(block.Stmts) != 1 || !plain(block.Stmts[0]) {
+		return nil, false
+	}
+	test, ok := block.Stmts[0].Cmd.(*syntax.TestClause)
+	if !ok {
+		return nil, false
+	}
+	return testWords([]string{f.Name.Value + "()"}, test.X)
+}
+
+// plain reports whether a statement is its command and nothing more.
+func plain(stmt *syntax.Stmt) bool {
+	return !stmt.Negated && !stmt.Background && !stmt.Coprocess && !stmt.Disown && len(stmt.Redirs) == 0
+}
+
+// testWords appends the words of tests of files that && joins.
+func testWords(list []string, test syntax.TestExpr) ([]string, bool) {
+	switch x := test.(type) {
+	case *syntax.UnaryTest:
+		return testWords(append(list, x.Op.String()), x.X)
+	case *syntax.Word:
+		return literals(list, []*syntax.Word{x}, true)
+	case *syntax.BinaryTest:
+		list, ok := testWords(list, x.X)
+		if x.Op != syntax.AndTest {
+			list = append(list, x.Op.String())
+		}
+		list, ok2 := testWords(list, x.Y)
+		return list, ok && ok2
 	}
 	return nil, false
 }

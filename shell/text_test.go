@@ -116,6 +116,35 @@ func TestReadsAsIsStrict(t *testing.T) {
 	}
 }
 
+func TestReadsAsKnowsTheFunction(t *testing.T) {
+	want := [][]string{{"_kz_fresh()", "-e", "/", "-e", "/a b", "!", "/a b", "-nt", "/t", "!", "-e", "/x"}}
+	for script, ok := range map[string]bool{
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]; }`:                true,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/y' ]]; }`:                false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -ot '/t' && ! -e '/x' ]]; }`:                false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && '/a b' -nt '/t' && ! -e '/x' ]]; }`:                  false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' || ! -e '/x' ]]; }`:                false,
+		`_kz_fresh() { [[ -e '/' && -e "/a $b" && ! '/a b' -nt '/t' && ! -e '/x' ]]; }`:               false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e $(id) ]]; }`:               false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]; id; }`:            false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]] >/x; }`:            false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]] & }`:               false,
+		`_kz_fresh() { ! [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]; }`:              false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]; } >/x`:            false,
+		`_kz_fresh() ( [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]] )`:                 false,
+		`_kz_fresh() [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]`:                     false,
+		`function _kz_fresh { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]; }`:         false,
+		`cd() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]; }`:                       false,
+		`_kz_fresh() { [[ -e '/' && -e '/a b' && ! '/a b' -nt '/t' && ! -e '/x' ]]; }; _kz_fresh`:     false,
+		`_kz_fresh() { test -e '/' && -e '/a b'; }`:                                                   false,
+		`_kz_fresh() { [[ -e '/' && ( -e '/a b' || -e '/z' ) && ! '/a b' -nt '/t' && ! -e '/x' ]]; }`: false,
+	} {
+		if got := readsAs(script, want); got != ok {
+			t.Errorf("readsAs(%q) = %v, want %v", script, got, ok)
+		}
+	}
+}
+
 func TestExportsArePlainStatements(t *testing.T) {
 	changes := []environ.Change{{Name: "A", Value: "1"}, {Name: "B", Unset: true}}
 	want := map[string]string{

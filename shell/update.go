@@ -1,6 +1,10 @@
 package shell
 
-import "io"
+import (
+	"fmt"
+	"io"
+	"strings"
+)
 
 // An Op is what an [Update] does to one variable.
 type Op int
@@ -42,19 +46,47 @@ type Update struct {
 	Said string // given back to kz at its next run
 }
 
-func (t *text) step(s Step) {
-	switch s.Op {
-	case Remove:
-		t.call("_kz_drop", s.Name)
-	case Add:
-		t.guarded("_kz_keep", s.Name, s.Value)
-	case Take:
-		t.guarded("_kz_take", s.Name, s.Value)
-	case Restore:
-		t.guarded(t.shell.back, s.Name, s.Value)
-	default:
-		t.guarded(t.shell.again, s.Name, s.Value)
+// steps has the shell first look at all that it may have to keep, and undo at the
+// end: what it does for many names in one call takes a fifth of the time.
+func (t *text) steps(steps []Step) {
+	names := map[Op][]string{}
+	for _, s := range steps {
+		names[s.Op] = append(names[s.Op], s.Name)
 	}
+	t.call("_kz_keep", names[Add])
+	for _, s := range steps {
+		switch s.Op {
+		case Remove:
+		case Take:
+			t.guarded("_kz_take", s.Name, s.Value)
+		case Restore:
+			t.guarded(t.shell.back, s.Name, s.Value)
+		default:
+			t.guarded(t.shell.again, s.Name, s.Value)
+		}
+	}
+	t.call("_kz_drop", names[Remove])
+}
+
+// fresh defines the function by which the hook sees that no file has changed: its
+// paths are literal words, which takes a shell half the time of going through a
+// list. Each watched file has a twin that kz gave the same time: newer, older and
+// gone all show, and a file too young to tell apart has no twin.
+func (t *text) fresh(watch []Watch, absent []string) {
+	s := t.shell
+	tests := []string{fmt.Sprintf(s.exists, "/")}
+	want := []string{"_kz_fresh()", "-e", "/"}
+	for _, w := range watch {
+		file, twin := t.quote("a path", w.Path), t.quote("a path", w.Twin)
+		tests = append(tests, fmt.Sprintf(s.exists, file), fmt.Sprintf(s.exists, twin),
+			fmt.Sprintf(s.differs, file, "-nt", twin), fmt.Sprintf(s.differs, file, "-ot", twin))
+		want = append(want, "-e", w.Path, "-e", w.Twin, "!", w.Path, "-nt", w.Twin, "!", w.Path, "-ot", w.Twin)
+	}
+	for _, path := range absent {
+		tests = append(tests, fmt.Sprintf(s.missing, t.quote("a path", path)))
+		want = append(want, "!", "-e", path)
+	}
+	t.line(want, s.fresh, strings.Join(tests, s.and))
 }
 
 // StateName is the one variable that kz exports for itself.
@@ -67,21 +99,14 @@ func (s *Shell) WriteUpdate(w io.Writer, u Update) error {
 	if len(u.Steps) > 0 && u.Meanwhile != "" {
 		t.set(StateName, u.Meanwhile)
 	}
-	for _, step := range u.Steps {
-		t.step(step)
-	}
+	t.steps(u.Steps)
 	if u.State == "" {
 		t.unset(StateName)
 	} else {
 		t.set(StateName, u.State)
 	}
-	var watch []string
-	for _, pair := range u.Watch {
-		watch = append(watch, pair.Path, pair.Twin)
-	}
+	t.fresh(u.Watch, u.Absent)
 	t.scalar("_kz_config", u.Config)
-	t.list("_kz_watch", watch...)
-	t.list("_kz_absent", u.Absent...)
 	t.list("_kz_names", u.Names...)
 	t.scalar("_kz_ttl", u.TTL)
 	t.scalar("_kz_said", u.Said)

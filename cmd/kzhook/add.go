@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/internal/tomledit"
+	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/resolve/keychain"
 )
 
 func newAdd(inv *invocation) *cobra.Command {
@@ -17,19 +21,20 @@ func newAdd(inv *invocation) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME [URI]",
 		Short: "add a secret to the configuration, or change where it comes from",
-		Example: `  kz add DATABASE_URL                    in the keychain
+		Example: `  kz add DATABASE_URL                    in the keychain, or the vault where there is none
   kz add API_KEY op://dev/app/key        in 1Password
   kz add API_KEY op://prod/app/key --env production`,
 		Args: args(cobra.RangeArgs(1, 2)),
-		RunE: func(_ *cobra.Command, list []string) error {
+		RunE: func(cmd *cobra.Command, list []string) error {
 			path, err := inv.nearest(nil)
 			if err != nil {
 				return err
 			}
-			name := list[0]
-			uri := "keychain://" + inv.newRef(path, environment, name)
+			name, uri := list[0], ""
 			if len(list) == 2 {
 				uri = list[1]
+			} else {
+				uri = inv.defaultStore(cmd.Context()) + "://" + inv.newRef(path, environment, name)
 			}
 			if err := checkAddition(name, uri); err != nil {
 				return err
@@ -49,6 +54,17 @@ func newAdd(inv *invocation) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&environment, "env", "", "the environment that it is for")
 	return cmd
+}
+
+// defaultStore is the keychain, or the vault where no keychain answers.
+func (inv *invocation) defaultStore(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	err := keychain.New(inv.env.List()).Available(ctx)
+	if err == nil || resolve.ClassOf(err) == resolve.Locked {
+		return "keychain"
+	}
+	return "vault"
 }
 
 // setValue sets a key to a value, be it even that the key is now a table of its own.

@@ -1,8 +1,23 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
+	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/atomicfile"
+	"github.com/getkeyzero/kz/internal/printable"
+	"github.com/getkeyzero/kz/project"
+	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/resolve/command"
+	"github.com/getkeyzero/kz/resolve/keychain"
+	"github.com/getkeyzero/kz/resolve/vaultfile"
 	"github.com/getkeyzero/kz/seal/holder"
 )
 
@@ -10,6 +25,146 @@ func keysLine(about holder.About) string {
 	return "keys: " + about.Name + ": " + about.Against + "\n"
 }
 
+// A finding is one thing that kz doctor looked at.
+type finding struct {
+	subject, state string
+	hint           string // a command that mends it; none if nothing is wrong
+	wrong          bool
+}
+
 func newDoctor(inv *invocation) *cobra.Command {
-	return &cobra.Command{Use: "doctor"}
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "look at what kz needs here: its places, who keeps its keys, and this project's stores",
+		Args:  args(cobra.NoArgs),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return inv.doctor(cmd.Context()) },
+	}
+}
+
+// doctor prints what it finds, and ends with a status of its own if anything is wrong.
+func (inv *invocation) doctor(ctx context.Context) error {
+	findings := slices.Concat(inv.examinePlaces(), inv.examineKeys(ctx), inv.examineProject(ctx))
+	var b strings.Builder
+	wrong := false
+	for _, f := range findings {
+		sign := "ok   "
+		if f.wrong {
+			sign, wrong = "wrong", true
+		}
+		fmt.Fprintf(&b, "%s  %s: %s\n", sign, printable.Text(f.subject), printable.Text(f.state))
+		if f.hint != "" {
+			fmt.Fprintf(&b, "       %s\n", printable.Text(f.hint))
+		}
+	}
+	b.WriteString("note   any program of yours can read the variables of another in /proc/PID/environ, those that kz sets among them\n")
+	if _, err := fmt.Fprint(inv.stdout, b.String()); err != nil {
+		return err
+	}
+	if wrong {
+		return status(exitInternal)
+	}
+	return nil
+}
+
+// examinePlaces finds out whether kz can write where it keeps things.
+func (inv *invocation) examinePlaces() []finding {
+	var list []finding
+	for _, p := range []struct{ what, dir string }{
+		{"consent", inv.places.trust}, {"state", inv.places.marks}, {"runtime", inv.places.twins},
+	} {
+		f := finding{subject: p.what, state: p.dir}
+		if err := writable(p.dir); err != nil {
+			f.state, f.wrong = inv.message(err), true
+		}
+		list = append(list, f)
+	}
+	if _, err := inv.user(); err != nil {
+		for _, e := range flatten(err) {
+			list = append(list, finding{subject: "settings", state: inv.message(e), wrong: true})
+		}
+	}
+	return list
+}
+
+func writable(dir string) error {
+	if err := atomicfile.MkdirPrivate(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".doctor-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func (inv *invocation) examineKeys(ctx context.Context) []finding {
+	about := inv.holder(ctx).About()
+	list := []finding{{subject: "keys", state: about.Name + ": " + about.Against, wrong: about.Name == holder.None().About().Name}}
+	v, err := inv.readVault()
+	var missing *notFound
+	switch {
+	case errors.As(err, &missing):
+		return list
+	case err != nil:
+		return append(list, finding{subject: "vault", state: inv.message(err), wrong: true})
+	}
+	if _, err := inv.vaultKey(ctx, v.ID()); err != nil {
+		return append(list, finding{subject: "vault", state: "locked", hint: program + " vault unlock"})
+	}
+	return append(list, finding{subject: "vault", state: "unlocked"})
+}
+
+// examineProject looks at the nearest configuration and at the stores it names.
+func (inv *invocation) examineProject(ctx context.Context) []finding {
+	path, err := inv.nearest(nil)
+	if err != nil {
+		return []finding{{subject: "project", state: "no " + config.Name + " in " + inv.dir + " or above it"}}
+	}
+	o, err := inv.open("")
+	if err != nil {
+		var list []finding
+		for _, e := range flatten(err) {
+			_, hint := inv.explain(e)
+			list = append(list, finding{subject: "project", state: inv.message(e), hint: hint, wrong: true})
+		}
+		return list
+	}
+	list := []finding{{subject: "project", state: path + ": allowed"}}
+	providers, err := inv.providers(o.Project, o.memory.outer)
+	if err != nil {
+		return append(list, finding{subject: "stores", state: inv.message(err), wrong: true})
+	}
+	defer closeStores(providers)
+	return append(list, inv.examineStores(ctx, o.Project, providers)...)
+}
+
+// examineStores asks each store whether it is there, and for no secret.
+func (inv *invocation) examineStores(ctx context.Context, p *project.Project, providers map[string]resolve.Provider) []finding {
+	var list []finding
+	for _, e := range p.Entries {
+		name := "store " + e.Provider
+		if e.Provider == "" || slices.ContainsFunc(list, func(f finding) bool { return f.subject == name }) {
+			continue
+		}
+		state, err := probe(ctx, providers[e.Provider])
+		f := finding{subject: name, state: state}
+		if err != nil {
+			f.state, f.wrong = inv.message(err), true
+			f.hint = inv.adviceFor(e.Provider, resolve.ClassOf(err), nil)
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+func probe(ctx context.Context, p resolve.Provider) (state string, err error) {
+	switch p := p.(type) {
+	case *keychain.Provider:
+		return "unlocked", p.Available(ctx)
+	case *vaultfile.Provider:
+		return "unlocked", p.Available(ctx)
+	case *command.Provider:
+		return p.Find()
+	}
+	return "read where it is", nil
 }

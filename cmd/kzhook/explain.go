@@ -117,7 +117,7 @@ func (inv *invocation) explain(err error) (code int, hint string) {
 	case isOne(err, vault.ErrPassphrase, vault.ErrBusy):
 		return exitLocked, ""
 	case errors.As(err, &failure):
-		return failureStatus(failure), adviceFor(failure.Entry.Provider, resolve.ClassOf(failure.Err), []string{failure.Entry.Name})
+		return failureStatus(failure), inv.adviceFor(failure.Entry.Provider, resolve.ClassOf(failure.Err), []string{failure.Entry.Name})
 	case errors.Is(err, holder.ErrNoKey):
 		return exitLocked, program + " vault unlock"
 	case resolve.ClassOf(err) != "":
@@ -151,11 +151,14 @@ func classStatus(class resolve.Class) int {
 }
 
 // adviceFor returns the command that mends a failure of a class, if there is one.
-func adviceFor(provider string, class resolve.Class, names []string) string {
+func (inv *invocation) adviceFor(provider string, class resolve.Class, names []string) string {
 	switch {
 	case class == resolve.NotFound && provider == "keychain":
 		return program + " put " + strings.Join(names, " ")
 	case class == resolve.NotFound && provider == "vault":
+		if _, err := os.Lstat(inv.places.vault); err != nil {
+			return program + " vault init"
+		}
 		return program + " put " + strings.Join(names, " ")
 	case class == resolve.Locked && provider == "vault":
 		return program + " vault unlock"

@@ -54,7 +54,7 @@ func newExport(inv *invocation) *cobra.Command {
 	cmd.Flags().BoolVar(&o.noNull, "no-null", false, "with json: leave out what is to be unset")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("shell", cobra.FixedCompletions(shell.Names(), cobra.ShellCompDirectiveNoFileComp))
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 // exports returns the project's variables, sorted, and an unset for each that a
@@ -70,7 +70,7 @@ func (inv *invocation) exports(cmd *cobra.Command, options exportOptions) ([]env
 	}
 	env := environ.Env{}
 	// Files outlive kz and go after the process that called it.
-	if _, err := deliver(env, delivery.For(inv.places.files, os.Getppid()), o, values); err != nil {
+	if _, err := deliver(env, outlet{delivery.For(inv.places.files, os.Getppid()), placeOf(o.Project)}, o.Entries, values); err != nil {
 		return nil, err
 	}
 	loaded := environ.Env{}

@@ -110,6 +110,9 @@ func (h *hookRun) arrive() error {
 	}
 	h.project = p
 	h.watch(watch.Note(inv.markPath(p.Path)))
+	if usesVault(p) {
+		h.watch(watch.Note(inv.vaultMarkPath())) // which changes when it is unlocked
+	}
 	h.mark = inv.readMark(p.Path)
 	h.notes.about = h.mark.reload()
 	if h.unchanged() {
@@ -184,6 +187,10 @@ func (h *hookRun) interrupted() int {
 		_ = h.inv.writeMark(h.project.Path, interruptedAt(h.project.Digest, h.project.Environment, h.pid))
 	}
 	return h.inv.report(errInterrupted)
+}
+
+func usesVault(p *project.Project) bool {
+	return slices.ContainsFunc(p.Entries, func(e config.Entry) bool { return p.Provider(e.Provider).Type == "vault" })
 }
 
 // label is what messages call a project: its directory, and its environment.

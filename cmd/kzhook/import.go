@@ -33,12 +33,15 @@ func newImport(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if to == "" {
+				to = inv.defaultStore(cmd.Context())
+			}
 			return inv.importFile(cmd.Context(), path, list[0], to, force)
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "keychain", "the store")
+	cmd.Flags().StringVar(&to, "to", "", "the store: the keychain, or the vault where there is none, unless you say")
 	cmd.Flags().BoolVar(&force, "force", false, "replace values that the store has already")
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 // importFile stores every value before it changes the configuration, in one
@@ -64,7 +67,7 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 		return err
 	}
 	if !force {
-		if err := checkFree(ctx, store, entries, refs); err != nil {
+		if err := checkFree(ctx, to, store, entries, refs); err != nil {
 			return err
 		}
 	}
@@ -75,7 +78,7 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 	}
 	err = inv.change(path, edit)
 	if err == nil {
-		fmt.Fprintf(inv.stderr, "%s: %d values are in %s; when all works, remove %s\n", program, len(entries), to, printable.Text(file))
+		fmt.Fprintf(inv.stderr, "%s: stored %s in %s; when all works, remove %s\n", program, count(len(entries), "value"), to, printable.Text(file))
 	}
 	return err
 }
@@ -183,12 +186,12 @@ func (inv *invocation) importStore(name string) (importTarget, error) {
 }
 
 // checkFree returns an error if the store has another value under one of refs.
-func checkFree(ctx context.Context, store resolve.Provider, entries []dotenv.Entry, refs []resolve.Ref) error {
+func checkFree(ctx context.Context, to string, store resolve.Provider, entries []dotenv.Entry, refs []resolve.Ref) error {
 	for i, r := range store.Fetch(ctx, refs) {
 		switch {
 		case resolve.ClassOf(r.Err) == resolve.NotFound, r.Err == nil && r.Secret.Reveal() == entries[i].Value:
 		case r.Err != nil:
-			return &project.Failure{Entry: config.Entry{Name: entries[i].Name, Provider: "keychain"}, Err: r.Err}
+			return &project.Failure{Entry: config.Entry{Name: entries[i].Name, Provider: to}, Err: r.Err}
 		default:
 			return &refusal{fmt.Sprintf("%s: the store has another value under %s already; --force replaces it", entries[i].Name, refs[i].Path), ""}
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/getkeyzero/kz/internal/printable"
 )
 
-// starter is what a new configuration says. It loads nothing.
+// starter is what a new configuration says, but for the store. It loads nothing.
 const starter = `# Which secrets this project needs, and where they are. It holds references,
 # never values, so commit it. See: kz help
 
@@ -23,7 +23,7 @@ const starter = `# Which secrets this project needs, and where they are. It hold
 # LOG_LEVEL = "debug"
 
 [secrets]
-# DATABASE_URL = "keychain://myapp-db-url"
+# DATABASE_URL = "%s://myapp-db-url"
 # API_KEY = { provider = "env", ref = "MY_API_KEY", required = false }
 `
 
@@ -33,21 +33,22 @@ func newInit(inv *invocation) *cobra.Command {
 		Use:   "init",
 		Short: "begin a configuration in this directory",
 		Example: `  kz init
-  kz init --from .env      and move the values of a .env file to the keychain`,
+  kz init --from .env      and move the values of a .env file to a store`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := inv.init()
+			store := inv.defaultStore(cmd.Context())
+			path, err := inv.init(store)
 			if err != nil || from == "" {
 				return err
 			}
-			return inv.importFile(cmd.Context(), path, from, "keychain", false)
+			return inv.importFile(cmd.Context(), path, from, store, false)
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "a .env file whose values go to the keychain")
+	cmd.Flags().StringVar(&from, "from", "", "a .env file whose values go to the keychain, or the vault where there is none")
 	return cmd
 }
 
-func (inv *invocation) init() (string, error) {
+func (inv *invocation) init(store string) (string, error) {
 	dir, err := filepath.EvalSymlinks(inv.dir)
 	if err != nil {
 		return "", err
@@ -56,13 +57,14 @@ func (inv *invocation) init() (string, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return "", &refusal{fmt.Sprintf("%s is there already", inv.near(path)), program + " edit"}
 	}
-	if err := atomicfile.Write(path, []byte(starter), 0o644); err != nil {
+	text := fmt.Appendf(nil, starter, store)
+	if err := atomicfile.Write(path, text, 0o644); err != nil {
 		return "", err
 	}
 	fmt.Fprintf(inv.stderr, "%s: wrote %s\n", program, printable.Text(inv.near(path)))
 	// Who writes a file at a terminal knows what is in it.
 	if inv.terminal() && alone(path) {
-		return path, inv.carry(path, []byte(starter), nil)
+		return path, inv.carry(path, text, nil)
 	}
 	return path, nil
 }

@@ -117,8 +117,8 @@ func (d *delta) empty() bool {
 	return len(d.added)+len(d.changed)+len(d.removed)+len(d.kept) == 0
 }
 
-// text returns the delta in lines of about width columns.
-func (d *delta) text(width int) string {
+// words returns the names with a sign for what happened to each.
+func (d *delta) words() []string {
 	var words []string
 	for _, group := range []struct {
 		sign  string
@@ -128,7 +128,12 @@ func (d *delta) text(width int) string {
 			words = append(words, group.sign+name)
 		}
 	}
-	text := ""
+	return words
+}
+
+// text returns the delta in lines of about width columns.
+func (d *delta) text(width int) string {
+	words, text := d.words(), ""
 	if len(words) > 0 {
 		text = program + ": " + shorten(words, width-len(program)-len(d.label)-20)
 		if d.label != "" {
@@ -154,6 +159,18 @@ func shorten(words []string, width int) string {
 	return text
 }
 
+// count returns a number of things in words.
+func count(n int, thing string) string {
+	plural, ok := strings.CutSuffix(thing, "y")
+	switch {
+	case n == 1:
+		return "1 " + thing
+	case ok:
+		return fmt.Sprintf("%d %sies", n, plural)
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // failureLines says which variables have no value and why: those that the same
 // store refused for the same cause in one line, and each advice once.
 func (inv *invocation) failureLines(failures []*project.Failure) []string {
@@ -175,7 +192,7 @@ func (inv *invocation) failureLines(failures []*project.Failure) []string {
 	for _, g := range groups {
 		cause := strings.TrimPrefix(g.first.Error(), g.first.Entry.Name+": ")
 		lines = append(lines, fmt.Sprintf("%s: %s: %s", program, shorten(g.names, 60), printable.Text(cause)))
-		lines = appendNew(lines, hintLine(adviceFor(g.first.Entry.Provider, resolve.ClassOf(g.first.Err), g.names)))
+		lines = appendNew(lines, hintLine(inv.adviceFor(g.first.Entry.Provider, resolve.ClassOf(g.first.Err), g.names)))
 	}
 	return lines
 }

@@ -38,7 +38,7 @@ func newPut(inv *invocation) *cobra.Command {
 	cmd.Flags().StringVar(&environment, "env", "", "the environment to use")
 	cmd.Flags().BoolVar(&missing, "missing", false, "all secrets that have no value yet")
 	cmd.ValidArgsFunction = inv.completeNames
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 func (inv *invocation) put(ctx context.Context, o opened, names []string, missing bool) error {
@@ -177,7 +177,7 @@ func newGet(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text := values[list[0]].Reveal()
+			text := values[list[0]].Secret.Reveal()
 			if out, ok := inv.stdout.(*os.File); ok && term.IsTerminal(int(out.Fd())) {
 				text = printable.Lines(text) // who set the value is not to command the terminal
 			}
@@ -191,26 +191,19 @@ func newGet(inv *invocation) *cobra.Command {
 	cmd.Flags().StringVar(&environment, "env", "", "the environment to use")
 	cmd.Flags().BoolVarP(&bare, "no-newline", "n", false, "print nothing after the value")
 	cmd.ValidArgsFunction = inv.completeNames
-	return cmd
+	return inv.passphraseFlag(cmd)
 }
 
 // values resolves what a command needs. What is optional and missing is said
 // and left out; anything else that is missing is an error about which all is said.
-func (inv *invocation) values(ctx context.Context, o opened, how fetching, want func(config.Entry) bool) (map[string]resolve.Secret, error) {
-	providers, err := inv.providers(o.Project, o.memory.outer)
+func (inv *invocation) values(ctx context.Context, o opened, how fetching, want func(config.Entry) bool) (map[string]resolve.Result, error) {
+	stop := inv.progress(o.Project)
+	values, failures, err := inv.resolve(ctx, o, how, want)
+	stop()
 	if err != nil {
 		return nil, err
 	}
-	defer closeStores(providers)
-	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
-	defer cancel()
-	stop := inv.progress(o.Project)
-	results, failures := o.Values(ctx, how(inv, o.Project, providers), o.memory.outer, want)
-	stop()
-	if err := context.Cause(ctx); errors.Is(err, context.Canceled) {
-		return nil, err
-	}
-	for _, line := range append(staleLines(o.Project, results), inv.failureLines(failures)...) {
+	for _, line := range append(staleLines(o.Project, values), inv.failureLines(failures)...) {
 		fmt.Fprintln(inv.stderr, line)
 	}
 	for _, f := range failures {
@@ -218,9 +211,22 @@ func (inv *invocation) values(ctx context.Context, o opened, how fetching, want 
 			return nil, status(failureStatus(f))
 		}
 	}
-	values := map[string]resolve.Secret{}
-	for name, r := range results {
-		values[name] = r.Secret
-	}
 	return values, nil
+}
+
+// resolve asks the stores for what is wanted, and says nothing. It is an error
+// if that is interrupted.
+func (inv *invocation) resolve(ctx context.Context, o opened, how fetching, want func(config.Entry) bool) (map[string]resolve.Result, []*project.Failure, error) {
+	providers, err := inv.providers(o.Project, o.memory.outer)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer closeStores(providers)
+	ctx, cancel := context.WithTimeout(ctx, commandDeadline)
+	defer cancel()
+	values, failures := o.Values(ctx, how(inv, o.Project, providers), o.memory.outer, want)
+	if err := context.Cause(ctx); errors.Is(err, context.Canceled) {
+		return nil, nil, err
+	}
+	return values, failures, nil
 }

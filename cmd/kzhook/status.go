@@ -1,33 +1,44 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/project"
+	"github.com/getkeyzero/kz/seal/holder"
 	"github.com/getkeyzero/kz/trust"
 )
 
 // A statusReport is what kz status --json prints. It never holds a value.
 type statusReport struct {
 	Schema      string        `json:"schema"`
-	State       string        `json:"state"` // none, blocked, denied, allowed, loaded, partial or error
+	State       string        `json:"state"` // none, blocked, denied, allowed, locked, loaded, partial or error
 	Dir         string        `json:"dir"`
 	Config      string        `json:"config,omitempty"`
 	Digest      string        `json:"digest,omitempty"` // what kz allow --digest takes
 	Environment string        `json:"environment,omitempty"`
 	Entries     []statusEntry `json:"entries"`
 	Watch       []string      `json:"watch"`
-	ExpiresIn   *int          `json:"expires_in"` // seconds; null if nothing expires
+	ExpiresIn   *int          `json:"expires_in"` // seconds until values are asked for anew; null if that is never
+	Keys        statusKeys    `json:"keys"`
 	Problems    []string      `json:"problems,omitempty"`
+}
+
+// statusKeys say who keeps the keys of what kz seals, and from whom.
+type statusKeys struct {
+	Name    string `json:"holder"`
+	Against string `json:"against"`
 }
 
 type statusEntry struct {
@@ -48,8 +59,8 @@ func newStatus(inv *invocation) *cobra.Command {
 		Use:   "status",
 		Short: "where things stand in this directory",
 		Args:  args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			r := inv.status()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r := inv.status(cmd.Context())
 			if asJSON {
 				return printJSON(inv, r)
 			}
@@ -60,8 +71,9 @@ func newStatus(inv *invocation) *cobra.Command {
 	return cmd
 }
 
-func (inv *invocation) status() statusReport {
+func (inv *invocation) status(ctx context.Context) statusReport {
 	r := statusReport{Schema: "kz.status/1", State: "none", Dir: inv.dir, Entries: []statusEntry{}, Watch: []string{}}
+	r.Keys = statusKeys(inv.holder(ctx).About())
 	path, err := inv.nearest(nil)
 	if err != nil {
 		return r
@@ -94,8 +106,29 @@ func (inv *invocation) status() statusReport {
 	case err != nil:
 		return r.failed(inv, err)
 	}
+	if r.State == "allowed" && inv.needsUnlocking(ctx, p) {
+		r.State = "locked"
+		r.Problems = append(r.Problems, "the vault is locked; run: "+program+" vault unlock")
+	}
 	r.entries(p, m)
+	if left, ends := m.state.Left(clock.Now); ends && r.State != "allowed" {
+		seconds := int(left / time.Second)
+		r.ExpiresIn = &seconds
+	}
 	return r
+}
+
+// needsUnlocking reports whether a project has secrets in a vault that is locked.
+func (inv *invocation) needsUnlocking(ctx context.Context, p *project.Project) bool {
+	if !usesVault(p) {
+		return false
+	}
+	v, err := inv.readVault()
+	if err != nil {
+		return false
+	}
+	_, err = inv.vaultKey(ctx, v.ID())
+	return errors.Is(err, holder.ErrNoKey)
 }
 
 func (r statusReport) failed(inv *invocation, err error) statusReport {
@@ -168,6 +201,10 @@ func (inv *invocation) printStatus(r statusReport) error {
 	if r.Digest != "" {
 		fmt.Fprintln(&b, r.Digest)
 	}
+	if r.ExpiresIn != nil {
+		fmt.Fprintf(&b, "values are asked for anew in %v\n", time.Duration(*r.ExpiresIn)*time.Second)
+	}
+	b.WriteString(keysLine(holder.About{Name: r.Keys.Name, Against: r.Keys.Against}))
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "problem: %s\n", p)
 	}

@@ -194,7 +194,11 @@ func newVaultPasswd(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return vault.Passwd(ctx, inv.places.vault, key, vault.PassphraseSlot("passphrase", passphrase, seal.Calibrate(unlockTime)))
+			err = vault.Passwd(ctx, inv.places.vault, key, vault.PassphraseSlot("passphrase", passphrase, seal.Calibrate(unlockTime)))
+			if err == nil {
+				fmt.Fprintf(inv.stderr, "%s: the vault has another passphrase\n", program)
+			}
+			return err
 		},
 	}
 	return inv.passphraseFlag(cmd)
@@ -247,7 +251,11 @@ func (inv *invocation) addSlot(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return vault.AddSlot(ctx, inv.places.vault, key, slot)
+	err = vault.AddSlot(ctx, inv.places.vault, key, slot)
+	if err == nil {
+		fmt.Fprintf(inv.stderr, "%s: %s unlocks the vault too\n", program, printable.Text(slot.Name))
+	}
+	return err
 }
 
 // unlocked returns the vault and its key, provided that it is unlocked.
@@ -413,7 +421,7 @@ func (inv *invocation) importVault(ctx context.Context, path string, force bool)
 		return nil
 	})
 	if err == nil {
-		fmt.Fprintf(inv.stderr, "%s: the vault has the %d entries of %s\n", program, len(more), printable.Text(path))
+		fmt.Fprintf(inv.stderr, "%s: the vault has %s of %s\n", program, count(len(more), "entry"), printable.Text(path))
 	}
 	return err
 }

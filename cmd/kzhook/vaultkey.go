@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -46,8 +45,11 @@ func (inv *invocation) vaultKey(ctx context.Context, id string) (seal.Key, error
 		return key, nil
 	}
 	passphrase, given, err := inv.givenPassphrase()
-	if err != nil || !given {
-		return seal.Key{}, errors.Join(err, locked)
+	if err != nil {
+		return seal.Key{}, err
+	}
+	if !given {
+		return seal.Key{}, locked
 	}
 	return v.Unlock(passphrase)
 }

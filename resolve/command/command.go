@@ -76,6 +76,10 @@ func New(o Options) (*Provider, error) {
 	return &Provider{options: o, closing: make(chan struct{})}, nil
 }
 
+// Find returns the path of the program that would be run, or an error of class
+// NoTool that says why there is none.
+func (p *Provider) Find() (string, error) { return newSearch(p.options).find(p.options.Argv[0]) }
+
 // Fetch implements [resolve.Provider]. What the program prints, less one newline, is
 // the value; printing nothing is Malformed, for a store that has an empty secret is
 // less likely than a program that failed and did not say so.

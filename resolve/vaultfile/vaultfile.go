@@ -80,6 +80,14 @@ func (p *Provider) open(ctx context.Context) (*vault.Vault, seal.Key, error) {
 	return v, key, err
 }
 
+// Available returns nil if there is a vault and it is unlocked.
+func (p *Provider) Available(ctx context.Context) error {
+	if _, _, err := p.open(ctx); err != nil {
+		return classify(err)
+	}
+	return nil
+}
+
 // Store implements [resolve.Storer].
 func (p *Provider) Store(ctx context.Context, ref resolve.Ref, secret resolve.Secret) error {
 	if err := check(ref); err != nil {

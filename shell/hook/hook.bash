@@ -14,14 +14,16 @@ _kz_self=__KZ_SELF__
 # gives them back on return, and after an interrupt too.
 _kz_hook() {
   \builtin local _kz_status="$?"
-  if \builtin local - 2>/dev/null; then \builtin set +aekuvxET; fi
+  case $- in
+    *[aekuvxET]*) if \builtin local - 2>/dev/null; then \builtin set +aekuvxET; fi ;;
+  esac
   if ! _kz_same && \builtin test "${_kz_tries:-0}" -lt 2; then _kz_run; fi
   \builtin return "$_kz_status"
 }
 
 # True if all is as kz last found it.
 _kz_same() {
-  \builtin local _kz_path _kz_found='' _kz_i
+  \builtin local _kz_path _kz_found=''
   if ! \builtin test "$PWD" = "${_kz_pwd-}"; then _kz_walk; fi
   for _kz_path in "${_kz_up[@]}"; do
     if [[ -e $_kz_path || -L $_kz_path ]]; then
@@ -36,15 +38,12 @@ _kz_same() {
     _kz_clock
     if ((_kz_now < _kz_since || _kz_now - _kz_since >= _kz_ttl)); then \builtin return 1; fi
   fi
-  # Each watched file has a twin that kz gave the same time: newer, older and
-  # gone all show, and a file too young to tell apart gets no twin.
-  for ((_kz_i = 0; _kz_i < ${#_kz_watch[@]}; _kz_i += 2)); do
-    if ! [[ -e ${_kz_watch[_kz_i]} && -e ${_kz_watch[_kz_i + 1]} ]]; then \builtin return 1; fi
-    if [[ ${_kz_watch[_kz_i]} -nt ${_kz_watch[_kz_i + 1]} || ${_kz_watch[_kz_i]} -ot ${_kz_watch[_kz_i + 1]} ]]; then \builtin return 1; fi
-  done
-  for _kz_path in ${_kz_absent[@]+"${_kz_absent[@]}"}; do
-    if [[ -e $_kz_path ]]; then \builtin return 1; fi
-  done
+  _kz_fresh
+}
+
+# kz defines this anew, with tests of the files that it depends on.
+_kz_fresh() {
+  \builtin true
 }
 
 # Lists the places that could hold the nearest configuration.
@@ -82,7 +81,9 @@ _kz_eval() {
   # In a subshell $$ is the shell around it, whose files are not to be touched.
   \builtin local _kz_pid="$$"
   if ! \builtin test "$BASH_SUBSHELL" = 0; then _kz_pid=0; fi
+  _kz_new=''
   \builtin eval "$("$_kz_self" hook-env --shell bash --pid "$_kz_pid" --said "${_kz_said-}" "$@")"
+  _kz_new=''
   _kz_choose
   if \builtin test "$_kz_tries" = 0; then
     _kz_clock
@@ -92,22 +93,23 @@ _kz_eval() {
 
 # Without kz, what it loaded goes all the same.
 _kz_gone() {
-  \builtin local _kz_name
   if ! \builtin test "${_kz_said-}" = gone; then
     \builtin printf 'kz: %q: not found' "$_kz_self" >&2
     if [[ -n ${_kz_names[*]-} ]]; then \builtin printf '; what it had loaded is unset' >&2; fi
     \builtin printf '\n' >&2
   fi
-  for _kz_name in ${_kz_names[@]+"${_kz_names[@]}"}; do
-    _kz_drop "$_kz_name"
+  if [[ -n ${_kz_names[*]-} ]]; then
+    _kz_drop "${_kz_names[@]}"
     \builtin unset -v __KZ_STATE
-  done
+  fi
   _kz_said=gone _kz_tries=0 _kz_ttl='' _kz_names=()
 }
 
-# kz has these called with the name of a variable: to set one that other
-# programs see; one that at most this shell knows, and keeps; to unset one.
+# kz has these called with names of variables: to have one ready that is set next;
+# to keep what at most this shell knows of them; to unset them. What is not
+# declared at all needs no care, and _kz_new has its name.
 _kz_take() {
+  if [[ ${_kz_new-} == *" $1 "* ]]; then \builtin return 0; fi
   # First a reference, which unset -v would take for what it refers to.
   \builtin unset -n "$1" 2>/dev/null || \builtin true
   if ! \builtin unset -v "$1" 2>/dev/null; then
@@ -117,22 +119,30 @@ _kz_take() {
 }
 
 _kz_keep() {
-  \builtin unset -v "_kz_was_$1" # of an earlier load, after which the user took it over
-  if \builtin declare -p "$1" >/dev/null 2>&1; then
-    \builtin eval "_kz_was_$1=\$(\builtin declare -p \"\$1\")"
-  fi
-  _kz_take "$1"
+  \builtin local _kz_name
+  _kz_new=' '
+  for _kz_name; do
+    \builtin unset -v "_kz_was_$_kz_name" # of an earlier load, after which the user took it over
+    if \builtin declare -p "$_kz_name"; then
+      \builtin eval "_kz_was_$_kz_name=\$(\builtin declare -p \"\$_kz_name\")"
+    else
+      _kz_new+="$_kz_name "
+    fi
+  done >/dev/null 2>&1
 }
 
 # Attributes first and then an assignment, because no array can follow \builtin.
 _kz_drop() {
-  \builtin local _kz_was="_kz_was_$1" _kz_text
-  if _kz_take "$1" && [[ -n ${!_kz_was-} ]]; then
-    _kz_text=${!_kz_was#declare }
-    if [[ $_kz_text != --*=* ]]; then \builtin declare -g "${_kz_text%% *}" "$1"; fi
-    if [[ $_kz_text == *=* ]]; then \builtin eval "${_kz_text#* }"; fi
-    \builtin unset -v "$_kz_was"
-  fi
+  \builtin local _kz_name _kz_was _kz_text
+  for _kz_name; do
+    _kz_was="_kz_was_$_kz_name"
+    if _kz_take "$_kz_name" && [[ -n ${!_kz_was-} ]]; then
+      _kz_text=${!_kz_was#declare }
+      if [[ $_kz_text != --*=* ]]; then \builtin declare -g "${_kz_text%% *}" "$_kz_name"; fi
+      if [[ $_kz_text == *=* ]]; then \builtin eval "${_kz_text#* }"; fi
+      \builtin unset -v "$_kz_was"
+    fi
+  done
 }
 
 # Unloads, and takes the hook out of this shell.
@@ -145,8 +155,8 @@ _kz_off() {
     PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\\builtin true\n'}
     if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
-  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
-  \builtin unset -f _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_new _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
+  \builtin unset -f _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -155,14 +165,14 @@ _kz_off() {
 # What it returns is the status before; && keeps that from being a failure, which
 # would run ERR traps and end the shell under errexit.
 # shellcheck disable=SC2128,SC2178
-\builtin unset -v _kz_pwd _kz_loaded _kz_config _kz_watch _kz_absent _kz_ttl _kz_tries
+\builtin unset -v _kz_pwd _kz_loaded _kz_config _kz_ttl _kz_tries
 if [[ -z ${__KZ_STATE-} ]]; then
   _kz_choose
-  _kz_loaded=$_kz_chosen _kz_config='' _kz_watch=() _kz_absent=()
+  _kz_loaded=$_kz_chosen _kz_config=''
 fi
 # Under allexport.
 \builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
-\builtin export -nf _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+\builtin export -nf _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)

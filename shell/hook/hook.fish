@@ -14,7 +14,6 @@ end
 # True if all is as kz last found it.
 function _kz_same
     set -l _kz_found ''
-    set -l _kz_file
     test "$PWD" = "$_kz_pwd"; or _kz_walk
     for _kz_path in $_kz_up
         if test -e $_kz_path -o -L $_kz_path
@@ -29,21 +28,12 @@ function _kz_same
         set -l _kz_age (_kz_clock)
         test "$_kz_age" -ge "$_kz_since" -a (builtin math "$_kz_age - $_kz_since") -lt "$_kz_ttl"; or return 1
     end
-    # Each watched file has a twin that kz gave the same time: newer, older and
-    # gone all show, and a file too young to tell apart gets no twin.
-    for _kz_path in $_kz_watch
-        if not set -q _kz_file[1]
-            set _kz_file $_kz_path
-            continue
-        end
-        test -e $_kz_file -a -e $_kz_path; or return 1
-        test $_kz_file -nt $_kz_path -o $_kz_file -ot $_kz_path; and return 1
-        set _kz_file
-    end
-    for _kz_path in $_kz_absent
-        test -e $_kz_path; and return 1
-    end
-    return 0
+    _kz_fresh
+end
+
+# kz defines this anew, with tests of the files that it depends on.
+function _kz_fresh
+    true
 end
 
 # Lists the places that could hold the nearest configuration. IFS is empty, so
@@ -94,8 +84,8 @@ function _kz_gone
         set -q _kz_names[1]; and set _kz_rest '; what it had loaded is unset'
         builtin echo "kz: "(string escape -- $_kz_self)": not found$_kz_rest" >&2
     end
-    for _kz_name in $_kz_names
-        _kz_drop $_kz_name
+    if set -q _kz_names[1]
+        _kz_drop $_kz_names
         set -e -g __KZ_STATE
     end
     set -g _kz_said gone
@@ -104,33 +94,38 @@ function _kz_gone
     set -g _kz_names
 end
 
-# kz has these called with the name of a variable: to set one that other
-# programs see; one that at most this shell knows; to unset one. What only this
-# shell can tell of one that is not loaded yet it keeps: scope and elements.
+# kz has these called with names of variables: to have one ready that other
+# programs see and that is set next; to keep what only this shell can tell of those
+# that are not loaded yet, scope and elements; to unset them.
 function _kz_take
-    set -l _kz_was _kz_was_$argv[1]
-    set -e -g $_kz_was
-    if set -qg $argv[1]
-        set -g $_kz_was global $$argv[1]
-    else if set -qU $argv[1]
-        set -g $_kz_was universal
-    end
+    _kz_keep $argv[1]
     _kz_again $argv[1]
 end
 
+function _kz_keep
+    for _kz_name in $argv
+        set -l _kz_was _kz_was_$_kz_name
+        set -e -g $_kz_was
+        if set -qg $_kz_name
+            set -g $_kz_was global $$_kz_name
+        else if set -qU $_kz_name
+            set -g $_kz_was universal
+        end
+    end
+end
+
 function _kz_again
+    true # for a set that succeeds leaves the status as it was
     if not set -gx $argv[1] '' 2>/dev/null
         builtin echo "kz: $argv[1] is readonly in this shell and stays as it is" >&2
         return 1
     end
 end
 
-function _kz_keep
-    _kz_take $argv[1]
-end
-
 function _kz_drop
-    _kz_put -gu $argv[1]; or set -e -g $argv[1]
+    for _kz_name in $argv
+        _kz_put -gu $_kz_name; or set -e -g $_kz_name
+    end
 end
 
 # True if kz is to set the earlier value, because this shell kept none.
@@ -151,10 +146,10 @@ end
 # Unloads, and takes the hook out of this shell.
 function _kz_off
     _kz_run --off
-    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|watch|absent|names|ttl|since|said|tries|was_.*)$')
+    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|names|ttl|since|said|tries|was_.*)$')
         set -e -g $_kz_name
     end
-    builtin functions -e _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_again _kz_keep _kz_drop _kz_back _kz_put _kz_off
+    builtin functions -e _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_again _kz_keep _kz_drop _kz_back _kz_put _kz_off
 end
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -168,6 +163,4 @@ if set -q __KZ_STATE
 else
     _kz_choose
     set -g _kz_loaded $_kz_chosen
-    set -g _kz_watch
-    set -g _kz_absent
 end

@@ -14,7 +14,7 @@ _kz_hook() {
 
 # True if all is as kz last found it.
 _kz_same() {
-  \builtin \local _kz_path _kz_twin _kz_found=
+  \builtin \local _kz_path _kz_found=
   [[ $PWD == "$_kz_pwd" ]] || _kz_walk
   for _kz_path in "${_kz_up[@]}"; do
     if [[ -e $_kz_path || -L $_kz_path ]]; then
@@ -29,16 +29,12 @@ _kz_same() {
     _kz_clock
     (( _kz_now < _kz_since || _kz_now - _kz_since >= _kz_ttl )) && \builtin \return 1
   fi
-  # Each watched file has a twin that kz gave the same time: newer, older and
-  # gone all show, and a file too young to tell apart gets no twin.
-  for _kz_path _kz_twin in "${_kz_watch[@]}"; do
-    [[ -e $_kz_path && -e $_kz_twin ]] || \builtin \return 1
-    [[ $_kz_path -nt $_kz_twin || $_kz_path -ot $_kz_twin ]] && \builtin \return 1
-  done
-  for _kz_path in "${_kz_absent[@]}"; do
-    [[ -e $_kz_path ]] && \builtin \return 1
-  done
-  \builtin \return 0
+  _kz_fresh
+}
+
+# kz defines this anew, with tests of the files that it depends on.
+_kz_fresh() {
+  \builtin \true
 }
 
 # Lists the places that could hold the nearest configuration.
@@ -89,17 +85,16 @@ _kz_run() {
 
 # Without kz, what it loaded goes all the same.
 _kz_gone() {
-  \builtin \local _kz_name
   [[ $_kz_said == gone ]] || \builtin \print -ru2 -- "kz: ${(q+)_kz_self}: not found${_kz_names[1]:+; what it had loaded is unset}"
-  for _kz_name in "${_kz_names[@]}"; do
-    _kz_drop "$_kz_name"
+  if (( ${#_kz_names} )); then
+    _kz_drop "${_kz_names[@]}"
     \builtin \unset __KZ_STATE
-  done
+  fi
   _kz_said=gone _kz_tries=0 _kz_ttl= _kz_names=()
 }
 
-# kz has these called with the name of a variable: to set one that other
-# programs see; one that at most this shell knows, and keeps; to unset one.
+# kz has these called with names of variables: to have one ready that is set next;
+# to keep what at most this shell knows of them; to unset them.
 # zsh ends the function that unsets a readonly variable, so its type is asked first.
 # What a user has traced with functions -t turns xtrace on again for itself.
 _kz_take() {
@@ -114,18 +109,24 @@ _kz_take() {
 
 _kz_keep() {
   \builtin \setopt local_options no_xtrace
-  \builtin \unset "_kz_was_$1" # of an earlier load, after which the user took it over
-  [[ -n ${(tP)1} ]] && \builtin \typeset -g "_kz_was_$1=$(\builtin \typeset -p "$1")"
-  _kz_take "$1"
+  \builtin \local _kz_name
+  for _kz_name; do
+    \builtin \unset "_kz_was_$_kz_name" # of an earlier load, after which the user took it over
+    [[ -n ${(tP)_kz_name} ]] && \builtin \typeset -g "_kz_was_$_kz_name=$(\builtin \typeset -p "$_kz_name")"
+  done
+  \builtin \return 0
 }
 
 _kz_drop() {
   \builtin \setopt local_options no_xtrace
-  \builtin \local _kz_was=_kz_was_$1
-  if _kz_take "$1" && [[ -n ${(P)_kz_was} ]]; then
-    \builtin \eval "${(P)_kz_was}"
-    \builtin \unset "$_kz_was"
-  fi
+  \builtin \local _kz_name _kz_was
+  for _kz_name; do
+    _kz_was=_kz_was_$_kz_name
+    if _kz_take "$_kz_name" && [[ -n ${(P)_kz_was} ]]; then
+      \builtin \eval "${(P)_kz_was}"
+      \builtin \unset "$_kz_was"
+    fi
+  done
 }
 
 # Unloads, and takes the hook out of this shell.
@@ -134,20 +135,20 @@ _kz_off() {
   _kz_run --off
   precmd_functions=(${precmd_functions:#_kz_hook})
   chpwd_functions=(${chpwd_functions:#_kz_hook})
-  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_watch _kz_absent _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_was_*]}
-  \builtin \unfunction _kz_hook _kz_same _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_was_*]}
+  \builtin \unfunction _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
 # configuration. First in the lists, so that prompts see what was loaded.
 () {
   \builtin \emulate -L zsh
-  \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_watch _kz_absent _kz_names
+  \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_names
   \builtin \typeset -gi _kz_tries
   \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said _kz_chosen
   if [[ -z $__KZ_STATE ]]; then
     _kz_choose
-    _kz_loaded=$_kz_chosen _kz_watch=() _kz_absent=()
+    _kz_loaded=$_kz_chosen
   fi
   precmd_functions=(_kz_hook ${precmd_functions:#_kz_hook})
   chpwd_functions=(_kz_hook ${chpwd_functions:#_kz_hook})
