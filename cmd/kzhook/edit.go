@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 
@@ -49,7 +47,8 @@ func (inv *invocation) edit(cmd *cobra.Command, path string) error {
 	if err := atomicfile.MkdirPrivate(inv.places.marks); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(draft); errors.Is(err, fs.ErrNotExist) {
+	// A link in its place is no draft, and writing one is refused then.
+	if info, err := os.Lstat(draft); err != nil || !info.Mode().IsRegular() {
 		if err := atomicfile.Write(draft, f.Data, 0o600); err != nil {
 			return err
 		}
