@@ -4,6 +4,7 @@
 package seal
 
 import (
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -64,10 +65,28 @@ func (k Key) Seal(purpose, place string, text []byte) []byte {
 	if err != nil {
 		panic(err) // only for a key of a wrong length, which a Key cannot have
 	}
-	out := make([]byte, 1+aead.NonceSize(), len(text)+Overhead)
-	out[0] = version
-	_, _ = rand.Read(out[1:])
-	return aead.Seal(out, out[1:], text, associated(purpose, place))
+	nonce := make([]byte, aead.NonceSize())
+	_, _ = rand.Read(nonce)
+	return sealWith(aead, nonce, purpose, place, text)
+}
+
+// SealAlike is Seal with a nonce that follows from the text, so that equal texts
+// are sealed alike: that they are equal is then for everybody to see, and nothing
+// else. It is for what goes into variables, since zsh never gives back the memory
+// of a variable's value that it has not had before.
+func (k Key) SealAlike(purpose, place string, text []byte) []byte {
+	aead, err := chacha20poly1305.NewX(k.Reveal())
+	if err != nil {
+		panic(err)
+	}
+	nonce := k.Sum("nonce", purpose, place, string(text))[:aead.NonceSize()]
+	return sealWith(aead, nonce, purpose, place, text)
+}
+
+func sealWith(aead cipher.AEAD, nonce []byte, purpose, place string, text []byte) []byte {
+	out := make([]byte, 0, len(text)+Overhead)
+	out = append(append(out, version), nonce...)
+	return aead.Seal(out, nonce, text, associated(purpose, place))
 }
 
 // Open returns the text that was sealed, or ErrOpen.

@@ -203,3 +203,27 @@ func TestErrOpenSaysNothing(t *testing.T) {
 		t.Errorf("Open of a text that is not sealed = %v", err)
 	}
 }
+
+// Texts that are sealed alike are told apart by everything that Open wants.
+func TestSealAlike(t *testing.T) {
+	key := NewKey()
+	sealed := key.SealAlike("purpose", "place", []byte("text"))
+	if !bytes.Equal(sealed, key.SealAlike("purpose", "place", []byte("text"))) {
+		t.Error("equal texts are not sealed alike")
+	}
+	if text, err := key.Open("purpose", "place", sealed); err != nil || string(text) != "text" {
+		t.Errorf("Open = %q, %v", text, err)
+	}
+	nonce := func(sealed []byte) string { return string(sealed[1:25]) }
+	for what, other := range map[string][]byte{
+		"another text":    key.SealAlike("purpose", "place", []byte("texu")),
+		"another place":   key.SealAlike("purpose", "placf", []byte("text")),
+		"another purpose": key.SealAlike("purposf", "place", []byte("text")),
+		"another cut":     key.SealAlike("purpos", "eplace", []byte("text")),
+		"another key":     NewKey().SealAlike("purpose", "place", []byte("text")),
+	} {
+		if nonce(other) == nonce(sealed) {
+			t.Errorf("%s has the same nonce", what)
+		}
+	}
+}

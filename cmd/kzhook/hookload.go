@@ -10,6 +10,7 @@ import (
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/seal/holder"
 	"github.com/getkeyzero/kz/session"
 	"github.com/getkeyzero/kz/shell"
 )
@@ -61,10 +62,20 @@ func (h *hookRun) resolve(deadline time.Duration) (map[string]resolve.Result, []
 	wait := h.inv.progress(p)
 	values, failures := p.Values(ctx, h.inv.cached(p, providers), outer, wanted)
 	wait()
+	h.tellOfKeys(ctx)
 	if signals.Err() == nil {
 		h.rest(ctx)
 	}
 	return values, failures, signals.Err()
+}
+
+// tellOfKeys says, once for all, that nothing can be kept of what stores give.
+func (h *hookRun) tellOfKeys(ctx context.Context) {
+	p := h.project
+	keeps := slices.ContainsFunc(p.Entries, func(e config.Entry) bool { _, _, keep := p.Life(e); return keep })
+	if keeps && h.inv.holder(ctx) == holder.None() && h.inv.firstTime("no-keys") {
+		h.notes.lines = append(h.notes.lines, program+": nothing keeps keys here, so every shell asks the stores anew; "+program+" doctor says more")
+	}
 }
 
 // forAsking returns how much of the time until the prompt is to be back is for

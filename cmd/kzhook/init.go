@@ -37,7 +37,7 @@ func newInit(inv *invocation) *cobra.Command {
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store := inv.defaultStore(cmd.Context())
-			path, err := inv.init(store)
+			path, err := inv.init(store, from)
 			if err != nil || from == "" {
 				return err
 			}
@@ -48,7 +48,7 @@ func newInit(inv *invocation) *cobra.Command {
 	return cmd
 }
 
-func (inv *invocation) init(store string) (string, error) {
+func (inv *invocation) init(store, from string) (string, error) {
 	dir, err := filepath.EvalSymlinks(inv.dir)
 	if err != nil {
 		return "", err
@@ -56,6 +56,11 @@ func (inv *invocation) init(store string) (string, error) {
 	path := filepath.Join(dir, config.Name)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return "", &refusal{fmt.Sprintf("%s is there already", inv.near(path)), program + " edit"}
+	}
+	if from != "" {
+		if _, err := inv.readDotenv(from); err != nil {
+			return "", err
+		}
 	}
 	text := fmt.Appendf(nil, starter, store)
 	if err := atomicfile.Write(path, text, 0o644); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/getkeyzero/kz/internal/atomicfile"
 )
@@ -55,6 +56,19 @@ func (m mark) reload() string {
 func (inv *invocation) markPath(config string) string {
 	sum := sha256.Sum256([]byte(config))
 	return filepath.Join(inv.places.marks, hex.EncodeToString(sum[:16]))
+}
+
+// firstTime reports whether nobody has asked for that name before.
+func (inv *invocation) firstTime(name string) bool {
+	if atomicfile.MkdirPrivate(inv.places.marks) != nil {
+		return false
+	}
+	f, err := os.OpenFile(filepath.Join(inv.places.marks, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return false
+	}
+	_ = f.Close()
+	return true
 }
 
 func (inv *invocation) readMark(config string) mark {

@@ -33,7 +33,7 @@ end
 
 # kz defines this anew, with tests of the files that it depends on.
 function _kz_fresh
-    true
+    builtin true
 end
 
 # Lists the places that could hold the nearest configuration. IFS is empty, so
@@ -115,7 +115,7 @@ function _kz_keep
 end
 
 function _kz_again
-    true # for a set that succeeds leaves the status as it was
+    builtin true # for a set that succeeds leaves the status as it was
     if not set -gx $argv[1] '' 2>/dev/null
         builtin echo "kz: $argv[1] is readonly in this shell and stays as it is" >&2
         return 1
