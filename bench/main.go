@@ -23,7 +23,7 @@ var shells = []string{"bash", "zsh", "fish"}
 
 // How often the tools take turns.
 const (
-	rounds      = 25 // 8 prompts at each place, 4 times in and out
+	rounds      = 5 // 40 prompts at each place, 20 times in and out
 	growRounds  = 15
 	crowdRounds = 7
 	crowd       = 100
@@ -188,15 +188,15 @@ var events = []string{promptOutside, promptInside, cdOutside, enter, leave}
 // trip does all that is measured in one session, ending where it began.
 func (b *bench) trip(into readings, s *session) {
 	h := s.home
-	into.take(s, promptOutside, "prompt", ones(8), false)
-	for range 2 {
+	into.take(s, promptOutside, "prompt", ones(40), false)
+	for range 10 {
 		into.take(s, cdOutside, "cd", h.beside, false)
 		into.take(s, cdOutside, "cd", h.outside, false)
 	}
-	for turn := range 4 {
+	for turn := range 20 {
 		into.take(s, enter, "cd", h.project, true)
 		if turn == 0 {
-			into.take(s, promptInside, "prompt", ones(8), true)
+			into.take(s, promptInside, "prompt", ones(40), true)
 		}
 		into.take(s, leave, "cd", h.outside, false)
 	}

@@ -104,7 +104,7 @@ func (r *report) head(tools []tool, begin time.Time, load string) {
 	r.line(`Milliseconds, medians; in brackets how many times kz's. The shells take turns, so ratios hold where
 absolute figures are noisy. A project has ten variables of 40 bytes, which need no store, and each cd is
 followed by a prompt. bash and zsh time themselves with EPOCHREALTIME; fish has no such clock, so its
-figures include a pipe there and back, as the line "no hook" shows, at prompts shared by eight (five below).`)
+figures include a pipe there and back, as the line "no hook" shows, at prompts shared by forty (five below).`)
 }
 
 var (

@@ -26,7 +26,8 @@ type Shell struct {
 
 	set, unset string // an exported variable: name and quoted value; name
 	guard      string // a command, and a statement that runs if it succeeded
-	again      string // the command that guards another value of kz's own
+	add        string // the command that guards the first value of a name that was not exported
+	again      string // and another value of kz's own
 	back       string // and the return of an earlier one
 	scalar     string // a shell variable of ours: name, quoted value
 	list       string // the same with any number of words
@@ -59,19 +60,19 @@ var shells = []*Shell{
 	{
 		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset -v %s",
-		guard: "%s && %s", again: "_kz_take", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+		guard: "%s && %s", add: "_kz_add %s", again: "_kz_take %s", back: "_kz_take %s", scalar: "%s=%s", list: "%s=(%s)",
 		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{
 		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset %s",
-		guard: "%s && %s", again: "_kz_take", back: "_kz_take", scalar: "%s=%s", list: "%s=(%s)",
+		guard: "%s && %s", add: "[[ ! -v _kz_stuck_%s ]]", again: "_kz_take %s", back: "_kz_take %s", scalar: "%s=%s", list: "%s=(%s)",
 		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{
 		Name: "fish", hook: fishHook, quote: fishQuote,
 		set: "set -gx %s %s", unset: "set -e -g %s",
-		guard: "%s; and %s", again: "_kz_again", back: "_kz_back", scalar: "set -g %s %s", list: "set -g %s %s",
+		guard: "%s; and %s", add: "_kz_again %s", again: "_kz_again %s", back: "_kz_back %s", scalar: "set -g %s %s", list: "set -g %s %s",
 		fresh: "function _kz_fresh\n%s\nend", and: "\nand ", exists: "test -e %s", differs: "not test %s %s %s", missing: "not test -e %s",
 	},
 }

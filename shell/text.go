@@ -72,7 +72,9 @@ func (t *text) unset(name string) {
 
 func (t *text) guarded(command, name, value string) {
 	set := fmt.Sprintf(t.shell.set, t.name(name), t.quote(name, value))
-	t.line(append([]string{command, name, "&&"}, t.exported(name, value)...), t.shell.guard, command+" "+name, set)
+	command = fmt.Sprintf(command, name)
+	words := strings.Fields(strings.TrimSuffix(command, "]]"))
+	t.line(append(append(words, "&&"), t.exported(name, value)...), t.shell.guard, command, set)
 }
 
 func (t *text) scalar(name, value string) {
@@ -114,8 +116,8 @@ func readsAs(script string, want [][]string) bool {
 	return true
 }
 
-// commandWords returns the words of a simple command, of two that && joins, of
-// one assignment of a list, or of a function that is one test, and false for
+// commandWords returns the words of a simple command or test, of two that && joins,
+// of one assignment of a list, or of a function that is one test, and false for
 // everything else.
 func commandWords(stmt *syntax.Stmt) ([]string, bool) {
 	if !plain(stmt) {
@@ -133,6 +135,8 @@ func commandWords(stmt *syntax.Stmt) ([]string, bool) {
 		return append(append(left, "&&"), right...), ok && ok2 && c.Op == syntax.AndStmt
 	case *syntax.FuncDecl:
 		return functionWords(c)
+	case *syntax.TestClause:
+		return testWords([]string{"[["}, c.X)
 	case *syntax.CallExpr:
 		if len(c.Assigns) == 1 && len(c.Args) == 0 {
 			return assignWords(c.Assigns[0])

@@ -58,7 +58,9 @@ func (t *text) steps(steps []Step) {
 		switch s.Op {
 		case Remove:
 		case Take:
-			t.guarded("_kz_take", s.Name, s.Value)
+			t.guarded("_kz_take %s", s.Name, s.Value)
+		case Add:
+			t.guarded(t.shell.add, s.Name, s.Value)
 		case Restore:
 			t.guarded(t.shell.back, s.Name, s.Value)
 		default:

@@ -81,9 +81,7 @@ _kz_eval() {
   # In a subshell $$ is the shell around it, whose files are not to be touched.
   \builtin local _kz_pid="$$"
   if ! \builtin test "$BASH_SUBSHELL" = 0; then _kz_pid=0; fi
-  _kz_new=''
   \builtin eval "$("$_kz_self" hook-env --shell bash --pid "$_kz_pid" --said "${_kz_said-}" "$@")"
-  _kz_new=''
   _kz_choose
   if \builtin test "$_kz_tries" = 0; then
     _kz_clock
@@ -105,28 +103,35 @@ _kz_gone() {
   _kz_said=gone _kz_tries=0 _kz_ttl='' _kz_names=()
 }
 
-# kz has these called with names of variables: to have one ready that is set next;
-# to keep what at most this shell knows of them; to unset them. What is not
-# declared at all needs no care, and _kz_new has its name.
+# kz has these called with names of variables: to have one ready that is set next,
+# that was exported before, or not; to keep what at most this shell knows of them;
+# to unset them.
 _kz_take() {
-  if [[ ${_kz_new-} == *" $1 "* ]]; then \builtin return 0; fi
-  # First a reference, which unset -v would take for what it refers to.
-  \builtin unset -n "$1" 2>/dev/null || \builtin true
-  if ! \builtin unset -v "$1" 2>/dev/null; then
+  if ! _kz_unset "$1" 2>/dev/null; then
     \builtin printf 'kz: %s is readonly in this shell and stays as it is\n' "$1" >&2
     \builtin return 1
   fi
 }
 
+# What was not declared at all needs no care.
+_kz_add() {
+  \builtin local _kz_was="_kz_was_$1"
+  if ! \builtin test "${!_kz_was-}" = none; then _kz_take "$1"; fi
+}
+
+# First a reference, which unset -v would take for what it refers to.
+_kz_unset() {
+  \builtin unset -n "$1" || \builtin true
+  \builtin unset -v "$1"
+}
+
 _kz_keep() {
   \builtin local _kz_name
-  _kz_new=' '
   for _kz_name; do
-    \builtin unset -v "_kz_was_$_kz_name" # of an earlier load, after which the user took it over
     if \builtin declare -p "$_kz_name"; then
       \builtin eval "_kz_was_$_kz_name=\$(\builtin declare -p \"\$_kz_name\")"
     else
-      _kz_new+="$_kz_name "
+      \builtin eval "_kz_was_$_kz_name=none"
     fi
   done >/dev/null 2>&1
 }
@@ -135,14 +140,18 @@ _kz_keep() {
 _kz_drop() {
   \builtin local _kz_name _kz_was _kz_text
   for _kz_name; do
-    _kz_was="_kz_was_$_kz_name"
-    if _kz_take "$_kz_name" && [[ -n ${!_kz_was-} ]]; then
-      _kz_text=${!_kz_was#declare }
-      if [[ $_kz_text != --*=* ]]; then \builtin declare -g "${_kz_text%% *}" "$_kz_name"; fi
-      if [[ $_kz_text == *=* ]]; then \builtin eval "${_kz_text#* }"; fi
+    if _kz_unset "$_kz_name"; then
+      _kz_was="_kz_was_$_kz_name"
+      if ! \builtin test "${!_kz_was-none}" = none; then
+        _kz_text=${!_kz_was#declare }
+        if [[ $_kz_text != --*=* ]]; then \builtin declare -g "${_kz_text%% *}" "$_kz_name"; fi
+        if [[ $_kz_text == *=* ]]; then \builtin eval "${_kz_text#* }"; fi
+      fi
       \builtin unset -v "$_kz_was"
+    else
+      \builtin printf 'kz: %s is readonly in this shell and stays as it is\n' "$_kz_name" >&3
     fi
-  done
+  done 3>&2 2>/dev/null
 }
 
 # Unloads, and takes the hook out of this shell.
@@ -155,8 +164,8 @@ _kz_off() {
     PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\\builtin true\n'}
     if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
-  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_new _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
-  \builtin unset -f _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
+  \builtin unset -f _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -172,7 +181,7 @@ if [[ -z ${__KZ_STATE-} ]]; then
 fi
 # Under allexport.
 \builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
-\builtin export -nf _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+\builtin export -nf _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_off
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)

@@ -76,7 +76,7 @@ _kz_run() {
   \builtin \eval "$("$_kz_self" hook-env --shell zsh --pid "$_kz_pid" --said "$_kz_said" "$@")"
   _kz_choose
   (( _kz_tries )) && \builtin \return
-  _kz_loaded=$_kz_chosen
+  _kz_loaded=$_kz_chosen _kz_half=
   if [[ -n $_kz_ttl ]]; then
     _kz_clock
     _kz_since=$_kz_now
@@ -94,7 +94,9 @@ _kz_gone() {
 }
 
 # kz has these called with names of variables: to have one ready that is set next;
-# to keep what at most this shell knows of them; to unset them.
+# to keep what at most this shell knows of them, and have them ready; to unset them.
+# A call for each would take longer the more there are, for at the end of each zsh
+# looks through all the memory of the text that it evaluates.
 # zsh ends the function that unsets a readonly variable, so its type is asked first.
 # What a user has traced with functions -t turns xtrace on again for itself.
 _kz_take() {
@@ -110,11 +112,16 @@ _kz_take() {
 _kz_keep() {
   \builtin \setopt local_options no_xtrace
   \builtin \local _kz_name
+  \builtin \unset -m '_kz_stuck_*'
   for _kz_name; do
-    \builtin \unset "_kz_was_$_kz_name" # of an earlier load, after which the user took it over
-    [[ -n ${(tP)_kz_name} ]] && \builtin \typeset -g "_kz_was_$_kz_name=$(\builtin \typeset -p "$_kz_name")"
+    if [[ -n ${(tP)_kz_name} ]]; then
+      \builtin \typeset -g "_kz_was_$_kz_name=$(\builtin \typeset -p "$_kz_name")"
+      _kz_take "$_kz_name" || \builtin \typeset -g "_kz_stuck_$_kz_name="
+    elif [[ -z $_kz_half ]]; then
+      \builtin \unset "_kz_was_$_kz_name" # of an earlier load, after which the user took it over
+    fi
   done
-  \builtin \return 0
+  _kz_half=1 # until all that is kept is set, what was kept before an interrupt counts
 }
 
 _kz_drop() {
@@ -135,7 +142,7 @@ _kz_off() {
   _kz_run --off
   precmd_functions=(${precmd_functions:#_kz_hook})
   chpwd_functions=(${chpwd_functions:#_kz_hook})
-  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_was_*]}
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_half _kz_said _kz_tries ${(k)parameters[(I)_kz_(was|stuck)_*]}
   \builtin \unfunction _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
 }
 
@@ -145,7 +152,7 @@ _kz_off() {
   \builtin \emulate -L zsh
   \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_names
   \builtin \typeset -gi _kz_tries
-  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said _kz_chosen
+  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_half= _kz_said _kz_chosen
   if [[ -z $__KZ_STATE ]]; then
     _kz_choose
     _kz_loaded=$_kz_chosen
