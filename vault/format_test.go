@@ -123,13 +123,13 @@ func TestPartsOfTwoVersions(t *testing.T) {
 	put(t, path, key, "a", "2")
 	after := open(t, path)
 	for what, v := range map[string]*Vault{
-		"the old slots with the new entries":         {before.id, before.slots, before.mac, after.body},
-		"the old slots with the new entries and MAC": {before.id, before.slots, after.mac, after.body},
-		"the new slots with the old entries":         {after.id, after.slots, after.mac, before.body},
-		"all slots":                                  {after.id, append(before.slots, after.slots...), after.mac, after.body},
-		"no slots":                                   {after.id, nil, after.mac, after.body},
-		"the slots in another order":                 {after.id, slices.Concat(after.slots, before.slots), after.mac, after.body},
-		"another ID":                                 {[idSize]byte{1}, after.slots, after.mac, after.body},
+		"the old slots with the new entries":         {before.id, before.slots, before.mac, after.body, ""},
+		"the old slots with the new entries and MAC": {before.id, before.slots, after.mac, after.body, ""},
+		"the new slots with the old entries":         {after.id, after.slots, after.mac, before.body, ""},
+		"all slots":                                  {after.id, append(before.slots, after.slots...), after.mac, after.body, ""},
+		"no slots":                                   {after.id, nil, after.mac, after.body, ""},
+		"the slots in another order":                 {after.id, slices.Concat(after.slots, before.slots), after.mac, after.body, ""},
+		"another ID":                                 {[idSize]byte{1}, after.slots, after.mac, after.body, ""},
 	} {
 		parsed, err := Parse(v.bytes())
 		if err != nil {

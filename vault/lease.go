@@ -40,6 +40,11 @@ type Lease struct {
 	Dir    string
 	Holder holder.Holder
 	Now    func() clock.Stamp // nil means clock.Now
+
+	// Epoch is another one after each locking. A lease that was granted in one
+	// counts in no other, wherever its file is: a session with another Dir has
+	// leases that Revoke does not find.
+	Epoch string
 }
 
 // terms are the first line of a lease's file. They are authenticated.
@@ -47,12 +52,14 @@ type terms struct {
 	Vault string        `json:"vault"`
 	At    clock.Stamp   `json:"at"`
 	For   time.Duration `json:"for"`
+	Epoch string        `json:"epoch,omitempty"`
 }
 
-// current reports whether the lease still runs. After a reboot none does.
-func (t terms) current(now clock.Stamp) bool {
-	age, ok := t.At.Age(now)
-	return ok && age < min(t.For, MaxLease)
+// current reports whether a lease of these terms still runs. After a reboot none
+// does, nor after the vault was locked.
+func (l Lease) current(t terms) bool {
+	age, ok := t.At.Age(l.now())
+	return ok && age < min(t.For, MaxLease) && t.Epoch == l.Epoch
 }
 
 // Grant keeps the vault with that ID unlocked for d, in place of an earlier
@@ -67,7 +74,7 @@ func (l Lease) Grant(ctx context.Context, id string, dataKey seal.Key, d time.Du
 	if err := l.tidy(ctx, id); err != nil {
 		return err
 	}
-	line, err := json.Marshal(terms{Vault: id, At: l.now(), For: d})
+	line, err := json.Marshal(terms{Vault: id, At: l.now(), For: d, Epoch: l.Epoch})
 	if err != nil {
 		return err
 	}
@@ -114,7 +121,7 @@ func (l Lease) open(id string, key seal.Key) (seal.Key, error) {
 	if err != nil {
 		return seal.Key{}, fmt.Errorf("%w: the lease was changed", holder.ErrNoKey)
 	}
-	if t, ok := parseTerms(line); !ok || t.Vault != id || !t.current(l.now()) {
+	if t, ok := parseTerms(line); !ok || t.Vault != id || !l.current(t) {
 		return seal.Key{}, fmt.Errorf("%w: the lease has expired", holder.ErrNoKey)
 	}
 	return dataKey, nil
@@ -126,8 +133,33 @@ func (l Lease) Revoke(ctx context.Context, id string) error {
 		return err
 	}
 	err := l.remove(func(name string) bool { return strings.HasPrefix(strings.TrimPrefix(name, "."), id+"-") })
-	if forget := l.Holder.Forget(ctx, holderName(id)); !errors.Is(forget, holder.ErrNone) {
-		err = errors.Join(err, forget)
+	return errors.Join(err, l.forget(ctx, id))
+}
+
+// forget has the holder drop its key. Where there is none it has none.
+func (l Lease) forget(ctx context.Context, id string) error {
+	if err := l.Holder.Forget(ctx, holderName(id)); !errors.Is(err, holder.ErrNone) {
+		return err
+	}
+	return nil
+}
+
+// RevokeAll locks every vault, in all sessions at once, for when the ID of the
+// vault cannot be read.
+func (l Lease) RevokeAll(ctx context.Context) error {
+	var ids []string
+	err := l.remove(func(name string) bool {
+		id, _, _ := strings.Cut(strings.TrimPrefix(name, "."), "-")
+		if checkID(id) != nil {
+			return false
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+		return true
+	})
+	for _, id := range ids {
+		err = errors.Join(err, l.forget(ctx, id))
 	}
 	return err
 }
@@ -154,7 +186,7 @@ func (l Lease) expired(name string) bool {
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	t, ok := parseTerms(line)
-	return ok && !t.current(l.now())
+	return ok && !l.current(t)
 }
 
 // remove removes the files of Dir that are meant.

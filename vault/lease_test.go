@@ -63,7 +63,7 @@ func sessions(t *testing.T, n int) (leases []Lease, w *wall) {
 	w = &wall{clock.Stamp{Boot: "boot", Since: time.Hour, Wall: 1e18}}
 	dir := filepath.Join(t.TempDir(), "leases")
 	for range n {
-		leases = append(leases, Lease{dir, session{}, w.Now})
+		leases = append(leases, Lease{Dir: dir, Holder: session{}, Now: w.Now})
 	}
 	return leases, w
 }
@@ -265,6 +265,40 @@ func TestRevokeSweeps(t *testing.T) {
 	must(t, l.Grant(t.Context(), idA, seal.NewKey(), time.Hour))
 	if got := files(t, l.Dir); !strings.Contains(got, "other") {
 		t.Errorf("Grant leaves %q", got)
+	}
+}
+
+// Where the vault cannot be read, its leases go all the same, and their keys.
+func TestRevokeAll(t *testing.T) {
+	ls, _ := sessions(t, 1)
+	l := ls[0]
+	for _, id := range []string{idA, idB} {
+		must(t, l.Grant(t.Context(), id, seal.NewKey(), time.Hour))
+	}
+	for _, name := range []string{"." + idA + "-00.lease.kz-1-X", "other"} {
+		must(t, os.WriteFile(filepath.Join(l.Dir, name), nil, 0o600))
+	}
+	must(t, l.RevokeAll(t.Context()))
+	if got := files(t, l.Dir); got != "other" || len(l.Holder.(session)) != 0 {
+		t.Errorf("RevokeAll leaves %q and %d keys", got, len(l.Holder.(session)))
+	}
+	must(t, Lease{Dir: filepath.Join(t.TempDir(), "none"), Holder: none{}}.RevokeAll(t.Context()))
+}
+
+// What was granted before the vault was locked stays locked, though its file is
+// where the locking did not see it, and the vault was unlocked since.
+func TestLeaseOfAnotherEpoch(t *testing.T) {
+	ls, _ := sessions(t, 1)
+	l, key := ls[0], seal.NewKey()
+	must(t, l.Grant(t.Context(), idA, key, time.Hour))
+	later := l
+	later.Epoch = "1"
+	checkLocked(t, "after the locking", later, idA)
+	checkUnlocked(t, "before it", l, idA, key)
+	must(t, later.Grant(t.Context(), idA, key, time.Hour))
+	checkUnlocked(t, "unlocked again", later, idA, key)
+	if got := files(t, l.Dir); strings.Contains(got, " ") {
+		t.Errorf("there are still %q", got)
 	}
 }
 

@@ -34,7 +34,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	}
 	if err := await(ctx, f); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, &Error{path, err}
 	}
 	sign(f, fmt.Sprintf("%d\n", os.Getpid()))
 	return func() {

@@ -22,9 +22,9 @@ func readOwn(path string, most int64) ([]byte, error) {
 	}
 	switch owner := info.Sys().(*syscall.Stat_t).Uid; {
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: %w: not a regular file", path, ErrNotVault)
+		return nil, &Error{path, fmt.Errorf("%w: not a regular file", ErrNotVault)}
 	case int(owner) != os.Geteuid() || info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s: %w", path, ErrUnsafe)
+		return nil, &Error{path, ErrUnsafe}
 	}
 	return io.ReadAll(io.LimitReader(f, most+1))
 }

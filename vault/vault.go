@@ -36,8 +36,19 @@ var (
 	ErrKey        = errors.New("not the key of any slot")
 	ErrNoSlot     = errors.New("no such slot")
 	ErrNoEntry    = errors.New("no such entry")
-	ErrBusy       = errors.New("locked by another writer")
+	ErrBusy       = errors.New("another kz is writing to it")
 )
+
+// An Error is what is wrong with the file at Path.
+type Error struct {
+	Path string
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Path + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *Error) Unwrap() error { return e.Err }
 
 // Purposes of what the keys seal and sum. A later format has others.
 const (
@@ -52,6 +63,8 @@ type Vault struct {
 	slots []slot
 	mac   []byte
 	body  []byte // the sealed entries
+
+	path string // that it was read from, for messages
 }
 
 // Open reads the vault at path. It checks all that can be checked without a
@@ -63,9 +76,18 @@ func Open(path string) (*Vault, error) {
 	}
 	v, err := Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, &Error{path, err}
 	}
+	v.path = path
 	return v, nil
+}
+
+// damaged is ErrDamaged of the file that the vault was read from, if any.
+func (v *Vault) damaged() error {
+	if v.path == "" {
+		return ErrDamaged
+	}
+	return &Error{v.path, ErrDamaged}
 }
 
 // ID returns what tells this vault from every other: 32 hexadecimal digits,
@@ -117,7 +139,7 @@ func (v *Vault) unlock(kind Kind, wrong error, keyOf func(slot) (seal.Key, error
 // check returns ErrDamaged unless the file is as a holder of the key wrote it.
 func (v *Vault) check(key seal.Key) error {
 	if subtle.ConstantTimeCompare(v.sum(key), v.mac) != 1 {
-		return ErrDamaged
+		return v.damaged()
 	}
 	return nil
 }
@@ -135,9 +157,13 @@ func (v *Vault) Entries(key seal.Key) (map[string]resolve.Secret, error) {
 	}
 	text, err := key.Open(purposeEntries, string(v.id[:]), v.body)
 	if err != nil {
-		return nil, ErrDamaged
+		return nil, v.damaged()
 	}
-	return decodeEntries(text)
+	entries, err := decodeEntries(text)
+	if err != nil {
+		return nil, v.damaged()
+	}
+	return entries, nil
 }
 
 // Get returns the entry of that name, or an error that wraps ErrNoEntry.

@@ -176,7 +176,7 @@ func TestUnlock(t *testing.T) {
 	if got := v.Slots(); !slices.Equal(got, want) {
 		t.Errorf("Slots() = %v, want %v", got, want)
 	}
-	if got := show(t, v, seal.NewKey()); got != ErrDamaged.Error() {
+	if got := show(t, v, seal.NewKey()); got != path+": "+ErrDamaged.Error() {
 		t.Errorf("with a wrong data key the vault holds %q", got)
 	}
 
@@ -315,7 +315,7 @@ func TestRekey(t *testing.T) {
 	next, err := Rekey(t.Context(), path, key, KeychainSlot("new", slotKey))
 	must(t, err)
 	after := open(t, path)
-	if show(t, after, next) != "a=1" || show(t, after, key) != ErrDamaged.Error() || after.ID() == before.ID() {
+	if show(t, after, next) != "a=1" || show(t, after, key) != path+": "+ErrDamaged.Error() || after.ID() == before.ID() {
 		t.Errorf("with the new key %q, with the old one %q", show(t, after, next), show(t, after, key))
 	}
 	if _, err := after.UnlockWith(fixedKey(t)); err != ErrKey {
@@ -500,5 +500,26 @@ func TestContextEnds(t *testing.T) {
 	cancel()
 	if err := Update(ctx, path, key, func(map[string]resolve.Secret) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Update = %v", err)
+	}
+}
+
+// What was given up before anything was written changes nothing, be it that
+// nobody holds the lock: a passphrase takes its time, and heeds no context.
+func TestContextEndsBeforeTheWriting(t *testing.T) {
+	path, key := create(t, "a", "1")
+	before := read(t, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for what, err := range map[string]error{
+		"AddSlot": AddSlot(ctx, path, key, KeychainSlot("more", key)),
+		"Rekey":   second(Rekey(ctx, path, key, KeychainSlot("k", key))),
+		"Create":  second(Create(ctx, path+".new", KeychainSlot("k", key))),
+	} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s = %v", what, err)
+		}
+	}
+	if _, err := os.Lstat(path + ".new"); string(read(t, path)) != string(before) || err == nil {
+		t.Error("something was written")
 	}
 }

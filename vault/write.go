@@ -24,6 +24,9 @@ const backup = ".bak"
 // wraps [fs.ErrExist] if there is a file.
 func Create(ctx context.Context, path string, slots ...NewSlot) (seal.Key, error) {
 	v, key, err := build(nil, slots)
+	if err == nil {
+		err = ctx.Err() // a passphrase takes its time
+	}
 	if err != nil {
 		return seal.Key{}, err
 	}
@@ -189,10 +192,13 @@ func edit(ctx context.Context, path string, key seal.Key, k keep, change func(*V
 		return err
 	}
 	if err := old.check(key); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	}
 	next := *old
 	if err := change(&next); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil { // a passphrase takes its time
 		return err
 	}
 	return replace(path, k, old, &next)

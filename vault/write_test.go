@@ -151,7 +151,7 @@ func TestBusy(t *testing.T) {
 	}
 	start := time.Now()
 	err = set(path, key, "a", "2")
-	want := fmt.Sprintf("%s: locked by another writer, process %d", path, cmd.Process.Pid)
+	want := fmt.Sprintf("%s: another kz is writing to it, process %d", path, cmd.Process.Pid)
 	if !errors.Is(err, ErrBusy) || fmt.Sprint(err) != want {
 		t.Errorf("Update beside another = %v, want %q", err, want)
 	}

@@ -5,7 +5,6 @@ package vaultfile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"strings"
 	"unicode"
@@ -63,7 +62,7 @@ func (p *Provider) entries(ctx context.Context) (map[string]resolve.Secret, erro
 	}
 	entries, err := v.Entries(key)
 	if err != nil {
-		return nil, classify(fmt.Errorf("%s: %w", p.Path, err))
+		return nil, classify(err)
 	}
 	return entries, nil
 }
@@ -73,6 +72,9 @@ func (p *Provider) open(ctx context.Context) (*vault.Vault, seal.Key, error) {
 		return nil, seal.Key{}, err
 	}
 	v, err := vault.Open(p.Path)
+	if errors.Is(err, fs.ErrNotExist) { // of Key's errors it would mean another file
+		return nil, seal.Key{}, failure{&resolve.Error{Class: resolve.NotFound, Cause: "there is no vault"}, err}
+	}
 	if err != nil {
 		return nil, seal.Key{}, err
 	}
@@ -80,12 +82,10 @@ func (p *Provider) open(ctx context.Context) (*vault.Vault, seal.Key, error) {
 	return v, key, err
 }
 
-// Available returns nil if there is a vault and it is unlocked.
+// Available returns nil if there is a vault, it is unlocked, and its entries can be read.
 func (p *Provider) Available(ctx context.Context) error {
-	if _, _, err := p.open(ctx); err != nil {
-		return classify(err)
-	}
-	return nil
+	_, err := p.entries(ctx)
+	return err
 }
 
 // Store implements [resolve.Storer].
@@ -140,12 +140,12 @@ func classify(err error) error {
 		return failure{&resolve.Error{Class: class, Cause: text}, err}
 	}
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case resolve.ClassOf(err) != "", errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.Is(err, holder.ErrNoKey), errors.Is(err, holder.ErrNone):
 		return as(resolve.Locked, "the vault is locked")
-	case errors.Is(err, fs.ErrNotExist):
-		return as(resolve.NotFound, "there is no vault")
+	case errors.Is(err, vault.ErrPassphrase):
+		return as(resolve.Locked, err.Error())
 	case errors.Is(err, vault.ErrUnsafe), errors.Is(err, fs.ErrPermission):
 		return as(resolve.Denied, err.Error())
 	case errors.Is(err, vault.ErrBusy):
@@ -156,5 +156,5 @@ func classify(err error) error {
 			return as(resolve.Malformed, err.Error())
 		}
 	}
-	return fmt.Errorf("vault: %w", err)
+	return err
 }

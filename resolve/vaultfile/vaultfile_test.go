@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/getkeyzero/kz/resolve"
@@ -147,17 +148,19 @@ func TestErrors(t *testing.T) {
 		text    string // PATH being the vault's
 		wraps   error
 	}{
-		"locked":           {keyFails(fmt.Errorf("key %s: %w", "1", holder.ErrNoKey)), resolve.Locked, "the vault is locked", holder.ErrNoKey},
-		"nothing to hold":  {keyFails(holder.ErrNone), resolve.Locked, "the vault is locked", holder.ErrNone},
-		"a holder's error": {keyFails(errors.New("oops")), "", "vault: oops", nil},
-		"cancelled":        {keyFails(context.Canceled), "", "context canceled", context.Canceled},
-		"too late":         {keyFails(context.DeadlineExceeded), resolve.Timeout, "context deadline exceeded", context.DeadlineExceeded},
-		"no vault":         {func(p *Provider) error { return os.Remove(p.Path) }, resolve.NotFound, "there is no vault", fs.ErrNotExist},
-		"not ours":         {func(p *Provider) error { return os.Chmod(p.Path, 0o644) }, resolve.Denied, "PATH: other users may have read or written it", vault.ErrUnsafe},
-		"empty":            {damage(func([]byte) []byte { return nil }), resolve.Malformed, "PATH: not a vault", vault.ErrNotVault},
-		"truncated":        {damage(func(d []byte) []byte { return d[:len(d)-1] }), resolve.Malformed, "PATH: damaged, or changed by somebody without its key", vault.ErrDamaged},
-		"newer":            {damage(func(d []byte) []byte { d[8] = 9; return d }), resolve.Malformed, "PATH: written by a newer kz (format 9)", vault.ErrNewer},
-		"changed":          {damage(func(d []byte) []byte { d[len(d)-1] ^= 1; return d }), resolve.Malformed, "PATH: damaged, or changed by somebody without its key", vault.ErrDamaged},
+		"locked":                    {keyFails(fmt.Errorf("key %s: %w", "1", holder.ErrNoKey)), resolve.Locked, "the vault is locked", holder.ErrNoKey},
+		"nothing to hold":           {keyFails(holder.ErrNone), resolve.Locked, "the vault is locked", holder.ErrNone},
+		"a holder's error":          {keyFails(errors.New("oops")), "", "oops", nil},
+		"a wrong passphrase":        {keyFails(fmt.Errorf("FILE: %w", vault.ErrPassphrase)), resolve.Locked, "FILE: wrong passphrase", vault.ErrPassphrase},
+		"a missing passphrase file": {keyFails(&fs.PathError{Op: "open", Path: "FILE", Err: syscall.ENOENT}), "", "open FILE: no such file or directory", fs.ErrNotExist},
+		"cancelled":                 {keyFails(context.Canceled), "", "context canceled", context.Canceled},
+		"too late":                  {keyFails(context.DeadlineExceeded), resolve.Timeout, "context deadline exceeded", context.DeadlineExceeded},
+		"no vault":                  {func(p *Provider) error { return os.Remove(p.Path) }, resolve.NotFound, "there is no vault", fs.ErrNotExist},
+		"not ours":                  {func(p *Provider) error { return os.Chmod(p.Path, 0o644) }, resolve.Denied, "PATH: other users may have read or written it", vault.ErrUnsafe},
+		"empty":                     {damage(func([]byte) []byte { return nil }), resolve.Malformed, "PATH: not a vault", vault.ErrNotVault},
+		"truncated":                 {damage(func(d []byte) []byte { return d[:len(d)-1] }), resolve.Malformed, "PATH: damaged, or changed by somebody without its key", vault.ErrDamaged},
+		"newer":                     {damage(func(d []byte) []byte { d[8] = 9; return d }), resolve.Malformed, "PATH: written by a newer kz (format 9)", vault.ErrNewer},
+		"changed":                   {damage(func(d []byte) []byte { d[len(d)-1] ^= 1; return d }), resolve.Malformed, "PATH: damaged, or changed by somebody without its key", vault.ErrDamaged},
 	} {
 		t.Run(what, func(t *testing.T) {
 			p, _ := open(t)
@@ -166,6 +169,9 @@ func TestErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			results := p.Fetch(t.Context(), refs("a", "none", "a"))
+			if err := p.Available(t.Context()); err == nil {
+				t.Error("Available = nil")
+			}
 			stored := resolve.Result{Err: p.Store(t.Context(), resolve.Ref{Path: "a"}, resolve.NewSecret(canary))}
 			want := fmt.Sprintf("%s: %s", test.class, strings.ReplaceAll(test.text, "PATH", p.Path))
 			for _, r := range append(results, stored) {
