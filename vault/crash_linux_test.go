@@ -69,7 +69,7 @@ func killedBefore(t *testing.T, calls string, outcomes map[string]int) (n int) {
 		if got != "a=before" && got != "a=after" {
 			t.Errorf("killed before call %d of %s: the vault holds %q", n+1, calls, got)
 		}
-		if _, err := open(t, path+backup).Entries(key); err != nil {
+		if _, err := open(t, path+Backup).Entries(key); err != nil {
 			t.Errorf("killed before call %d of %s: the backup: %v", n+1, calls, err)
 		}
 		checkFiles(t, path)
@@ -102,9 +102,9 @@ func TestKilledWhileRemovingASlot(t *testing.T) {
 		ended := !killed(t, "remove", path, "fsync", strconv.Itoa(n+1))
 		counts[len(open(t, path).Slots())]++
 		checkHolds(t, path, key, "a=1")
-		checkHolds(t, path+backup, key, "a=1")
+		checkHolds(t, path+Backup, key, "a=1")
 		if ended {
-			if got := len(open(t, path+backup).Slots()); got != 1 {
+			if got := len(open(t, path+Backup).Slots()); got != 1 {
 				t.Errorf("the backup has %d slots", got)
 			}
 			break

@@ -136,18 +136,21 @@ func (l Lease) Revoke(ctx context.Context, id string) error {
 	return errors.Join(err, l.forget(ctx, id))
 }
 
-// forget has the holder drop its key. Where there is none it has none.
+// forget has the holder drop its key. Where there is none it has none. One that
+// hangs may keep the key: without its file that opens nothing.
 func (l Lease) forget(ctx context.Context, id string) error {
-	if err := l.Holder.Forget(ctx, holderName(id)); !errors.Is(err, holder.ErrNone) {
-		return err
+	err := l.Holder.Forget(ctx, holderName(id))
+	if errors.Is(err, holder.ErrNone) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // RevokeAll locks every vault, in all sessions at once, for when the ID of the
-// vault cannot be read.
-func (l Lease) RevokeAll(ctx context.Context) error {
-	var ids []string
+// vault cannot be read. The holder forgets the keys of those that have a file, and
+// of the known ones.
+func (l Lease) RevokeAll(ctx context.Context, known ...string) error {
+	ids := slices.Clone(known)
 	err := l.remove(func(name string) bool {
 		id, _, _ := strings.Cut(strings.TrimPrefix(name, "."), "-")
 		if checkID(id) != nil {

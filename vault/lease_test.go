@@ -283,6 +283,14 @@ func TestRevokeAll(t *testing.T) {
 		t.Errorf("RevokeAll leaves %q and %d keys", got, len(l.Holder.(session)))
 	}
 	must(t, Lease{Dir: filepath.Join(t.TempDir(), "none"), Holder: none{}}.RevokeAll(t.Context()))
+
+	// A key whose file is gone goes if its vault is known.
+	must(t, l.Grant(t.Context(), idA, seal.NewKey(), time.Hour))
+	must(t, os.RemoveAll(l.Dir))
+	must(t, l.RevokeAll(t.Context(), idA))
+	if len(l.Holder.(session)) != 0 {
+		t.Error("the holder still has a key")
+	}
 }
 
 // What was granted before the vault was locked stays locked, though its file is

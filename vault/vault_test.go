@@ -275,7 +275,7 @@ func TestSlotsLeaveTheEntriesAlone(t *testing.T) {
 		t.Errorf("with the key of the other slot: %v", err)
 	}
 	// Nor does the backup open with what was taken away.
-	if !bytes.Equal(read(t, path+backup), read(t, path)) {
+	if !bytes.Equal(read(t, path+Backup), read(t, path)) {
 		t.Error("the backup is not as the vault after RemoveSlot")
 	}
 }
@@ -321,7 +321,7 @@ func TestRekey(t *testing.T) {
 	if _, err := after.UnlockWith(fixedKey(t)); err != ErrKey {
 		t.Errorf("with the old slot's key: %v", err)
 	}
-	if !bytes.Equal(read(t, path+backup), read(t, path)) {
+	if !bytes.Equal(read(t, path+Backup), read(t, path)) {
 		t.Error("the backup still opens with the old key")
 	}
 }
@@ -331,13 +331,13 @@ func TestBackup(t *testing.T) {
 	put(t, path, key, "a", "1")
 	one := read(t, path)
 	put(t, path, key, "a", "2")
-	if !bytes.Equal(read(t, path+backup), one) {
+	if !bytes.Equal(read(t, path+Backup), one) {
 		t.Error("the backup is not what was there before")
 	}
-	checkHolds(t, path+backup, key, "a=1")
+	checkHolds(t, path+Backup, key, "a=1")
 	two := read(t, path)
 	put(t, path, key, "a", "2") // changes nothing
-	if !bytes.Equal(read(t, path), two) || !bytes.Equal(read(t, path+backup), one) {
+	if !bytes.Equal(read(t, path), two) || !bytes.Equal(read(t, path+Backup), one) {
 		t.Error("an update that changes nothing writes")
 	}
 	oops := errors.New("oops")

@@ -16,9 +16,9 @@ import (
 	"github.com/getkeyzero/kz/seal"
 )
 
-// backup is what is appended to the name of a vault for the file that it was
+// Backup is what is appended to the name of a vault for the file that it was
 // before the last change.
-const backup = ".bak"
+const Backup = ".bak"
 
 // Create makes a vault without entries and returns its data key. The error
 // wraps [fs.ErrExist] if there is a file.
@@ -214,14 +214,14 @@ func replace(path string, k keep, old, next *Vault) error {
 		return err
 	}
 	if k == keepBefore {
-		if err := atomicfile.Write(path+backup, before, 0o600); err != nil {
+		if err := atomicfile.Write(path+Backup, before, 0o600); err != nil {
 			return err
 		}
 	}
 	if err := atomicfile.Write(path, after, 0o600); err != nil || k == keepBefore {
 		return err
 	}
-	if err := atomicfile.Write(path+backup, after, 0o600); err != nil {
+	if err := atomicfile.Write(path+Backup, after, 0o600); err != nil {
 		return fmt.Errorf("the vault was changed, and its backup still has what was taken away: %w", err)
 	}
 	return nil

@@ -175,8 +175,8 @@ func TestLockIsNoLink(t *testing.T) {
 		t.Errorf("with a link as lock: %v, and the victim has %q", err, read(t, victim))
 	}
 	must(t, os.Remove(path+".lock"))
-	must(t, os.Remove(path+backup))
-	must(t, os.Symlink(victim, path+backup))
+	must(t, os.Remove(path+Backup))
+	must(t, os.Symlink(victim, path+Backup))
 	if err := set(path, key, "a", "2"); err == nil || string(read(t, victim)) != "kept" {
 		t.Errorf("with a link as backup: %v, and the victim has %q", err, read(t, victim))
 	}
@@ -207,7 +207,7 @@ func TestFullDisk(t *testing.T) {
 				t.Errorf("with %d bytes: the directory has %q", size, got)
 			}
 		}
-		must(t, os.Remove(path+backup)) // somebody makes room
+		must(t, os.Remove(path+Backup)) // somebody makes room
 		must(t, set(path, key, "a", ""))
 		checkHolds(t, path, key, "a=")
 	})
