@@ -99,19 +99,28 @@ func writable(dir string) error {
 
 func (inv *invocation) examineKeys(ctx context.Context) []finding {
 	about := inv.holder(ctx).About()
-	list := []finding{{subject: "keys", state: about.Name + ": " + about.Against, wrong: about.Name == holder.None().About().Name}}
+	keys := finding{subject: "keys", state: about.Name + ": " + about.Against}
+	if about == holder.None().About() {
+		keys.wrong, keys.hint = true, givePassphrase
+	}
+	list := []finding{keys}
 	v, err := inv.readVault()
 	var missing *notFound
 	switch {
 	case errors.As(err, &missing):
 		return list
 	case err != nil:
-		return append(list, finding{subject: "vault", state: inv.message(err), wrong: true})
+		_, hint := inv.explain(err)
+		return append(list, finding{subject: "vault", state: inv.message(err), hint: hint, wrong: true})
 	}
-	if _, err := inv.vaultKey(ctx, v.ID()); err != nil {
-		return append(list, finding{subject: "vault", state: "locked", hint: program + " vault unlock"})
+	f := finding{subject: "vault"}
+	if f.state, err = inv.vaultState(ctx, v); err != nil {
+		f.wrong = true
+		_, f.hint = inv.explain(err)
+	} else if f.state == "locked" {
+		f.hint = inv.unlockLine()
 	}
-	return append(list, finding{subject: "vault", state: "unlocked"})
+	return append(list, f)
 }
 
 // examineProject looks at the nearest configuration and at the stores it names.
@@ -150,7 +159,7 @@ func (inv *invocation) examineStores(ctx context.Context, p *project.Project, pr
 		f := finding{subject: name, state: state}
 		if err != nil {
 			f.state, f.wrong = inv.message(err), true
-			f.hint = inv.adviceFor(e.Provider, resolve.ClassOf(err), nil)
+			f.hint = inv.adviceFor(e.Provider, err, nil)
 		}
 		list = append(list, f)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/internal/printable"
@@ -112,14 +113,10 @@ func (inv *invocation) explain(err error) (code int, hint string) {
 			return exitConfig, "unset KEYZERO_ENV"
 		}
 		return exitConfig, ""
-	case isOne(err, vault.ErrNotVault, vault.ErrDamaged, vault.ErrNewer, vault.ErrUnsafe, seal.ErrWeak, seal.ErrCostly):
-		return exitIntegrity, ""
-	case isOne(err, vault.ErrPassphrase, vault.ErrBusy):
-		return exitLocked, ""
 	case errors.As(err, &failure):
-		return failureStatus(failure), inv.adviceFor(failure.Entry.Provider, resolve.ClassOf(failure.Err), []string{failure.Entry.Name})
-	case errors.Is(err, holder.ErrNoKey):
-		return exitLocked, program + " vault unlock"
+		return failureStatus(failure), inv.adviceFor(failure.Entry.Provider, failure.Err, []string{failure.Entry.Name})
+	case vaultStatus(err) != 0:
+		return vaultStatus(err), inv.adviceOnVault(err)
 	case resolve.ClassOf(err) != "":
 		return classStatus(resolve.ClassOf(err)), ""
 	}
@@ -133,6 +130,16 @@ func isOne(err error, of ...error) bool {
 // failureStatus is the exit status for a variable without a value. A store that
 // does not say what is wrong has failed; without a store something is missing.
 func failureStatus(f *project.Failure) int {
+	var refused *refusal
+	var missing *notFound
+	switch {
+	case errors.As(f.Err, &refused):
+		return exitRefused
+	case errors.As(f.Err, &missing):
+		return exitNotFound
+	case vaultStatus(f.Err) != 0:
+		return vaultStatus(f.Err)
+	}
 	class := resolve.ClassOf(f.Err)
 	if class == "" && f.Entry.Provider == "" {
 		return exitUnresolved
@@ -150,18 +157,81 @@ func classStatus(class resolve.Class) int {
 	return exitStore
 }
 
-// adviceFor returns the command that mends a failure of a class, if there is one.
-func (inv *invocation) adviceFor(provider string, class resolve.Class, names []string) string {
+// vaultStatus is the exit status for what is wrong with a vault, or 0 if it is
+// something else.
+func vaultStatus(err error) int {
 	switch {
-	case class == resolve.NotFound && provider == "keychain":
-		return program + " put " + strings.Join(names, " ")
-	case class == resolve.NotFound && provider == "vault":
-		if _, err := os.Lstat(inv.places.vault); err != nil {
-			return program + " vault init"
+	case isOne(err, vault.ErrNotVault, vault.ErrDamaged, vault.ErrNewer, vault.ErrUnsafe, seal.ErrWeak, seal.ErrCostly):
+		return exitIntegrity
+	case isOne(err, vault.ErrPassphrase, vault.ErrBusy, holder.ErrNoKey):
+		return exitLocked
+	case errors.Is(err, vault.ErrNoSlot):
+		return exitNotFound
+	}
+	return 0
+}
+
+// adviceOnVault returns the command that mends what vaultStatus knows.
+func (inv *invocation) adviceOnVault(err error) string {
+	switch {
+	case isOne(err, vault.ErrPassphrase, vault.ErrBusy, vault.ErrNewer):
+		return ""
+	case errors.Is(err, holder.ErrNoKey):
+		return inv.unlockLine()
+	case errors.Is(err, vault.ErrNoSlot):
+		return program + " vault status"
+	}
+	var file *vault.Error
+	if !errors.As(err, &file) {
+		return ""
+	}
+	path, before := file.Path, file.Path+vault.Backup
+	if errors.Is(err, vault.ErrUnsafe) {
+		info, err := os.Lstat(path)
+		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+			return ""
+		}
+		return "chmod 600 " + shellWord(path)
+	}
+	if _, err := vault.Open(before); err != nil {
+		return ""
+	}
+	return "cp " + shellWord(before) + " " + shellWord(path)
+}
+
+// givePassphrase is what to do about a locked vault where nothing keeps keys.
+const givePassphrase = "export " + passphraseFile + "=FILE"
+
+// unlockLine returns the command by which a locked vault opens here.
+func (inv *invocation) unlockLine() string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if inv.holder(ctx) == holder.None() {
+		return givePassphrase
+	}
+	return program + " vault unlock"
+}
+
+// adviceFor returns the command that mends what a store says of the secrets of
+// these names, if there is one.
+func (inv *invocation) adviceFor(provider string, err error, names []string) string {
+	var refused *refusal
+	var missing *notFound
+	class := resolve.ClassOf(err)
+	switch {
+	case errors.As(err, &refused):
+		return refused.hint
+	case errors.As(err, &missing):
+		return missing.hint
+	case vaultStatus(err) != 0:
+		return inv.adviceOnVault(err)
+	case class == resolve.NotFound && errors.Is(err, fs.ErrNotExist) && provider == "vault":
+		return program + " vault init"
+	case class == resolve.NotFound && (provider == "keychain" || provider == "vault"):
+		if len(names) == 0 {
+			return ""
 		}
 		return program + " put " + strings.Join(names, " ")
-	case class == resolve.Locked && provider == "vault":
-		return program + " vault unlock"
 	case class == resolve.Timeout, class == resolve.Throttled, class == resolve.Unreachable && provider != "keychain":
 		return program + " reload"
 	}

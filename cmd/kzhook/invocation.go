@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/term"
 
@@ -34,7 +35,13 @@ type invocation struct {
 	stdout io.Writer
 	stderr io.Writer
 
-	passphraseFD string // of --passphrase-fd
+	passphrase, newPassphrase passphrase // that of the vault, and the other that some commands take
+
+	reading sync.Mutex // guards what is read once
+	opened  struct {   // by the passphrase
+		id  string
+		key seal.Key
+	}
 }
 
 func newInvocation() *invocation {

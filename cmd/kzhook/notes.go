@@ -192,7 +192,7 @@ func (inv *invocation) failureLines(failures []*project.Failure) []string {
 	for _, g := range groups {
 		cause := strings.TrimPrefix(g.first.Error(), g.first.Entry.Name+": ")
 		lines = append(lines, fmt.Sprintf("%s: %s: %s", program, shorten(g.names, 60), printable.Text(cause)))
-		lines = appendNew(lines, hintLine(inv.adviceFor(g.first.Entry.Provider, resolve.ClassOf(g.first.Err), g.names)))
+		lines = appendNew(lines, hintLine(inv.adviceFor(g.first.Entry.Provider, g.first.Err, g.names)))
 	}
 	return lines
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/resolve/vaultfile"
 )
 
 func newPut(inv *invocation) *cobra.Command {
@@ -100,6 +101,11 @@ func (inv *invocation) putOne(ctx context.Context, o opened, providers map[strin
 	}
 	if e.Field != "" {
 		return &refusal{fmt.Sprintf("%s: is the field %s of %s, and kz stores whole values only", name, strconv.Quote(e.Field), e.Ref), ""}
+	}
+	if v, ok := store.(*vaultfile.Provider); ok { // before anybody types in vain
+		if err := v.Available(ctx); err != nil {
+			return &project.Failure{Entry: e, Err: err}
+		}
 	}
 	value, err := inv.readValue(ctx, name)
 	if err != nil {

@@ -61,7 +61,14 @@ func newRun(inv *invocation) *cobra.Command {
 	flags.BoolVar(&o.watch, "watch", false, "start the command again when what it gets changes")
 	flags.DurationVar(&o.grace, "grace", 10*time.Second, "with --watch: how long the command may take to end")
 	flags.StringVar(&o.signal, "signal", "", "with --watch: send this signal instead of starting again")
-	return inv.passphraseFlag(cmd)
+	inv.passphraseFlag(cmd)
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := inv.readDescriptors(cmd.Context()); err != nil {
+			return runError{err}
+		}
+		return nil
+	}
+	return cmd
 }
 
 func (o runOptions) check(flags *pflag.FlagSet) error {

@@ -116,14 +116,19 @@ func need(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// startKeychain starts a real keychain of the script's own; keychain lock locks it.
+// startKeychain starts a real keychain of the script's own; keychain lock locks it,
+// and keychain hang puts one in its place that never answers.
 func startKeychain(ts *testscript.TestScript, neg bool, args []string) {
 	s := ts.Value(scriptKey{}).(*script)
 	if slices.Equal(args, []string{"lock"}) {
 		keyringtest.Lock(s.test, s.keychain)
 		return
 	}
-	s.keychain = keyringtest.Start(s.test)
+	if slices.Equal(args, []string{"hang"}) {
+		s.keychain = keyringtest.StartHanging(s.test)
+	} else {
+		s.keychain = keyringtest.Start(s.test)
+	}
 	for _, entry := range s.keychain {
 		if name, value, _ := strings.Cut(entry, "="); name == "DBUS_SESSION_BUS_ADDRESS" {
 			ts.Setenv(name, value)

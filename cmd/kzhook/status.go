@@ -108,7 +108,7 @@ func (inv *invocation) status(ctx context.Context) statusReport {
 	}
 	if r.State == "allowed" && inv.needsUnlocking(ctx, p) {
 		r.State = "locked"
-		r.Problems = append(r.Problems, "the vault is locked; run: "+program+" vault unlock")
+		r.Problems = append(r.Problems, "the vault is locked; run: "+inv.unlockLine())
 	}
 	r.entries(p, m)
 	if left, ends := m.state.Left(clock.Now); ends && r.State != "allowed" {

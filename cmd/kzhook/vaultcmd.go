@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +19,7 @@ import (
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/seal/holder"
 	"github.com/getkeyzero/kz/vault"
 )
 
@@ -37,13 +37,8 @@ func newVault(inv *invocation) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newVaultInit(inv), newVaultUnlock(inv), newVaultLock(inv), newVaultPasswd(inv), newVaultSlot(inv),
+		newVaultRekey(inv),
 		newVaultList(inv), newVaultRemove(inv), newVaultStatus(inv), newVaultExport(inv), newVaultImport(inv))
-	return cmd
-}
-
-// passphraseFlag lets a command take the vault's passphrase from a descriptor.
-func (inv *invocation) passphraseFlag(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVar(&inv.passphraseFD, "passphrase-fd", "", "read the vault's passphrase from this descriptor")
 	return cmd
 }
 
@@ -67,7 +62,11 @@ func (inv *invocation) vaultInit(ctx context.Context, withKeychain bool) error {
 	if err != nil {
 		return err
 	}
-	slots := []vault.NewSlot{vault.PassphraseSlot("passphrase", passphrase, seal.Calibrate(unlockTime))}
+	slot, err := inv.passphraseSlot(ctx, mainSlot, passphrase)
+	if err != nil {
+		return err
+	}
+	slots := []vault.NewSlot{slot}
 	if withKeychain {
 		slot, err := inv.newKeychainSlot(ctx)
 		if err != nil {
@@ -76,18 +75,44 @@ func (inv *invocation) vaultInit(ctx context.Context, withKeychain bool) error {
 		slots = append(slots, slot)
 	}
 	if err := atomicfile.MkdirPrivate(filepath.Dir(inv.places.vault)); err != nil {
-		return err
+		return errors.Join(err, inv.forgetSlots(ctx, slots))
 	}
 	key, err := vault.Create(ctx, inv.places.vault, slots...)
 	if err != nil {
-		return err
+		return errors.Join(err, inv.forgetSlots(ctx, slots))
 	}
 	fmt.Fprintf(inv.stderr, "%s: made %s\n", program, printable.Text(inv.places.vault))
 	v, err := vault.Open(inv.places.vault)
 	if err != nil {
 		return err
 	}
-	return inv.unlock(ctx, v, key, vault.MaxLease)
+	err = inv.unlock(ctx, v, key, vault.MaxLease)
+	if errors.Is(err, holder.ErrNone) { // which is no reason not to have a vault
+		fmt.Fprintf(inv.stderr, "%s: nothing keeps keys here: every command needs the passphrase, by %s or --%s\n", program, passphraseFile, passphraseFD)
+		return nil
+	}
+	return err
+}
+
+// mainSlot is the slot of the passphrase that kz vault passwd changes.
+const mainSlot = "passphrase"
+
+// passphraseSlot returns a slot whose passphrase takes about unlockTime to try.
+func (inv *invocation) passphraseSlot(ctx context.Context, name string, passphrase resolve.Secret) (vault.NewSlot, error) {
+	cost := seal.Calibrate(unlockTime)
+	return vault.PassphraseSlot(name, passphrase, cost), ctx.Err()
+}
+
+// forgetSlots has the keychain forget the keys of slots that did not come into the
+// vault, or left it.
+func (inv *invocation) forgetSlots(ctx context.Context, slots []vault.NewSlot) error {
+	var err error
+	for _, s := range slots {
+		if s.Kind == vault.Keychain {
+			err = errors.Join(err, inv.forgetSlot(ctx, s.Name))
+		}
+	}
+	return err
 }
 
 func newVaultUnlock(inv *invocation) *cobra.Command {
@@ -126,6 +151,9 @@ func (inv *invocation) openVault(ctx context.Context) (*vault.Vault, seal.Key, e
 		return nil, seal.Key{}, err
 	}
 	key, err := v.Unlock(passphrase)
+	if err == nil {
+		err = ctx.Err()
+	}
 	return v, key, err
 }
 
@@ -139,19 +167,15 @@ func (inv *invocation) readVault() (*vault.Vault, error) {
 
 // unlock leaves the key with the holder and tells the shells.
 func (inv *invocation) unlock(ctx context.Context, v *vault.Vault, key seal.Key, d time.Duration) error {
-	about := inv.holder(ctx).About()
-	if err := inv.lease(ctx).Grant(ctx, v.ID(), key, d); err != nil {
+	lease := inv.lease(ctx)
+	if err := lease.Grant(ctx, v.ID(), key, d); err != nil {
 		return fmt.Errorf("the vault cannot stay unlocked: %w", err)
 	}
-	fmt.Fprintf(inv.stderr, "%s: the vault is unlocked for %v; its key is with the %s\n", program, d, about.Name)
-	return inv.markVault("unlocked " + rand.Text())
-}
-
-func (inv *invocation) markVault(text string) error {
-	if err := atomicfile.MkdirPrivate(inv.places.marks); err != nil {
+	if err := inv.markUnlocked(lease.Epoch); err != nil {
 		return err
 	}
-	return atomicfile.Write(inv.vaultMarkPath(), []byte(text), 0o600)
+	fmt.Fprintf(inv.stderr, "%s: the vault is unlocked for %v; its key is with the %s\n", program, d, lease.Holder.About().Name)
+	return nil
 }
 
 func newVaultLock(inv *invocation) *cobra.Command {
@@ -159,16 +183,28 @@ func newVaultLock(inv *invocation) *cobra.Command {
 		Use:   "lock",
 		Short: "lock the vault, in all logins at once; what shells have loaded stays there",
 		Args:  args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, err := inv.readVault()
-			if err != nil {
-				return err
-			}
-			// First, so that no keychain unlocks it again meanwhile.
-			err = inv.markVault(vaultLocked)
-			return errors.Join(err, inv.lease(cmd.Context()).Revoke(cmd.Context(), v.ID()))
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return inv.vaultLock(cmd.Context()) },
 	}
+}
+
+// vaultLock locks the vault whatever state its file is in. The mark comes first:
+// it counts in all logins, and against a keychain that would unlock it again.
+func (inv *invocation) vaultLock(ctx context.Context) error {
+	err := inv.markLocked()
+	var known []string
+	v, vaultErr := inv.readVault()
+	if vaultErr == nil {
+		known = []string{v.ID()}
+	}
+	err = errors.Join(err, inv.lease(ctx).RevokeAll(ctx, known...))
+	var missing *notFound
+	if errors.As(vaultErr, &missing) {
+		return errors.Join(err, vaultErr)
+	}
+	if err == nil {
+		fmt.Fprintf(inv.stderr, "%s: the vault is locked\n", program)
+	}
+	return err
 }
 
 func newVaultPasswd(inv *invocation) *cobra.Command {
@@ -190,72 +226,21 @@ func newVaultPasswd(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			passphrase, err := inv.typePassphrase(ctx, "new passphrase", true)
+			passphrase, err := inv.askNewPassphrase(ctx, "new passphrase", true)
 			if err != nil {
 				return err
 			}
-			err = vault.Passwd(ctx, inv.places.vault, key, vault.PassphraseSlot("passphrase", passphrase, seal.Calibrate(unlockTime)))
+			slot, err := inv.passphraseSlot(ctx, mainSlot, passphrase)
+			if err == nil {
+				err = vault.Passwd(ctx, inv.places.vault, key, slot)
+			}
 			if err == nil {
 				fmt.Fprintf(inv.stderr, "%s: the vault has another passphrase\n", program)
 			}
 			return err
 		},
 	}
-	return inv.passphraseFlag(cmd)
-}
-
-func newVaultSlot(inv *invocation) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "slot",
-		Short: "the ways to unlock the vault",
-		Args:  group,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	add := &cobra.Command{
-		Use:     "add keychain|NAME",
-		Short:   "have the keychain unlock it, or a further passphrase of that name",
-		Example: "  kz vault slot add keychain\n  kz vault slot add recovery",
-		Args:    args(cobra.ExactArgs(1)),
-		RunE:    func(cmd *cobra.Command, list []string) error { return inv.addSlot(cmd.Context(), list[0]) },
-	}
-	remove := &cobra.Command{
-		Use:   "rm NAME",
-		Short: "remove a way; kz vault status names them",
-		Args:  args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, list []string) error {
-			_, key, err := inv.openVault(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return vault.RemoveSlot(cmd.Context(), inv.places.vault, key, list[0])
-		},
-	}
-	cmd.AddCommand(inv.passphraseFlag(add), inv.passphraseFlag(remove))
-	return cmd
-}
-
-func (inv *invocation) addSlot(ctx context.Context, name string) error {
-	_, key, err := inv.openVault(ctx)
-	if err != nil {
-		return err
-	}
-	var slot vault.NewSlot
-	if name == "keychain" {
-		slot, err = inv.newKeychainSlot(ctx)
-	} else {
-		var passphrase resolve.Secret
-		if passphrase, err = inv.typePassphrase(ctx, "passphrase "+printable.Text(name), true); err == nil {
-			slot = vault.PassphraseSlot(name, passphrase, seal.Calibrate(unlockTime))
-		}
-	}
-	if err != nil {
-		return err
-	}
-	err = vault.AddSlot(ctx, inv.places.vault, key, slot)
-	if err == nil {
-		fmt.Fprintf(inv.stderr, "%s: %s unlocks the vault too\n", program, printable.Text(slot.Name))
-	}
-	return err
+	return inv.passphraseFlags(cmd, "the new passphrase")
 }
 
 // unlocked returns the vault and its key, provided that it is unlocked.
@@ -323,12 +308,9 @@ func newVaultStatus(inv *invocation) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			state := "locked"
-			if _, err := inv.vaultKey(cmd.Context(), v.ID()); err == nil {
-				state = "unlocked"
-			}
+			state, wrong := inv.vaultState(cmd.Context(), v)
 			var b strings.Builder
-			fmt.Fprintf(&b, "%s: %s\n", printable.Text(inv.places.vault), state)
+			fmt.Fprintf(&b, "%s: %s\n", printable.Text(inv.places.vault), strings.TrimPrefix(state, printable.Text(inv.places.vault)+": "))
 			t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 			for _, s := range v.Slots() {
 				how := s.Cost.String()
@@ -340,13 +322,29 @@ func newVaultStatus(inv *invocation) *cobra.Command {
 			_ = t.Flush()
 			b.WriteString(keysLine(inv.holder(cmd.Context()).About()))
 			_, err = fmt.Fprint(inv.stdout, b.String())
-			return err
+			return errors.Join(err, wrong)
 		},
 	}
 }
 
+// vaultState says whether a vault is locked or unlocked, or what is wrong with it,
+// which is the error then.
+func (inv *invocation) vaultState(ctx context.Context, v *vault.Vault) (string, error) {
+	key, err := inv.vaultKey(ctx, v.ID())
+	if errors.Is(err, holder.ErrNoKey) {
+		return "locked", nil
+	}
+	if err == nil {
+		_, err = v.Entries(key)
+	}
+	if err != nil {
+		return inv.message(err), err
+	}
+	return "unlocked", nil
+}
+
 func newVaultExport(inv *invocation) *cobra.Command {
-	return inv.passphraseFlag(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "export FILE",
 		Short: "write a backup: a vault of its own, under a passphrase of its own",
 		Args:  args(cobra.ExactArgs(1)),
@@ -363,17 +361,21 @@ func newVaultExport(inv *invocation) *cobra.Command {
 			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 				return &refusal{list[0] + " is there already", ""}
 			}
-			passphrase, err := inv.typePassphrase(cmd.Context(), "passphrase for the backup", true)
+			passphrase, err := inv.askNewPassphrase(cmd.Context(), "passphrase for the backup", true)
 			if err != nil {
 				return err
 			}
 			data, err := vault.Export(entries, passphrase, seal.Calibrate(unlockTime))
+			if err == nil {
+				err = cmd.Context().Err()
+			}
 			if err != nil {
 				return err
 			}
 			return atomicfile.Write(path, data, 0o600)
 		},
-	})
+	}
+	return inv.passphraseFlags(cmd, "the backup's passphrase")
 }
 
 func newVaultImport(inv *invocation) *cobra.Command {
@@ -387,7 +389,7 @@ func newVaultImport(inv *invocation) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "replace entries that the vault has with another value")
-	return inv.passphraseFlag(cmd)
+	return inv.passphraseFlags(cmd, "the backup's passphrase")
 }
 
 func (inv *invocation) importVault(ctx context.Context, path string, force bool) error {
@@ -399,11 +401,14 @@ func (inv *invocation) importVault(ctx context.Context, path string, force bool)
 	if err != nil {
 		return err
 	}
-	passphrase, err := inv.typePassphrase(ctx, "passphrase of the backup", false)
+	passphrase, err := inv.askNewPassphrase(ctx, "passphrase of the backup", false)
 	if err != nil {
 		return err
 	}
 	backupKey, err := backup.Unlock(passphrase)
+	if errors.Is(err, vault.ErrPassphrase) {
+		err = fmt.Errorf("%s: %w", printable.Text(path), err)
+	}
 	if err != nil {
 		return err
 	}

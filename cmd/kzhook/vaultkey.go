@@ -4,19 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
-
-	"golang.org/x/term"
+	"time"
 
 	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/atomicfile"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/resolve/keychain"
 	"github.com/getkeyzero/kz/seal"
@@ -24,42 +22,70 @@ import (
 	"github.com/getkeyzero/kz/vault"
 )
 
-// passphraseFile names a file with the vault's passphrase, for machines without a
-// human: CI and containers.
-const passphraseFile = "KEYZERO_VAULT_PASSPHRASE_FILE"
-
 // vaultKey returns the data key of the vault with that ID without asking anybody:
-// from what kz vault unlock left, from the keychain if the vault has a slot for it
-// and was not locked on purpose, or by the passphrase that was given with the
-// command or in a file. Else its error wraps [holder.ErrNoKey].
+// by the passphrase that was given with the command or in a file or, unless the
+// vault was locked on purpose, from what kz vault unlock left, or from the keychain
+// if the vault has a slot for it. Else its error wraps [holder.ErrNoKey].
 func (inv *invocation) vaultKey(ctx context.Context, id string) (seal.Key, error) {
-	key, locked := inv.lease(ctx).Key(ctx, id)
-	if locked == nil {
-		return key, nil
+	locked := fmt.Errorf("the vault is locked: %w", holder.ErrNoKey)
+	if !inv.vaultMark().locked {
+		key, err := inv.lease(ctx).Key(ctx, id)
+		if err == nil {
+			return key, nil
+		}
+		locked = err
 	}
 	v, err := vault.Open(inv.places.vault)
 	if err != nil {
 		return seal.Key{}, err
 	}
-	if key, err := inv.keychainKey(ctx, v); err == nil && inv.vaultMark() != vaultLocked {
-		return key, nil
+	if !inv.vaultMark().locked {
+		if key, err := inv.keychainKey(ctx, v); err == nil {
+			return key, nil
+		}
 	}
-	passphrase, given, err := inv.givenPassphrase()
-	if err != nil {
+	secret, from, err := inv.givenPassphrase(ctx)
+	switch {
+	case err != nil:
 		return seal.Key{}, err
-	}
-	if !given {
+	case from == "":
 		return seal.Key{}, locked
 	}
-	return v.Unlock(passphrase)
+	return inv.unlockOnce(ctx, v, secret, from)
+}
+
+// unlockOnce unlocks the vault with a passphrase that came with the command. That
+// takes its time, so it is not done for each secret.
+func (inv *invocation) unlockOnce(ctx context.Context, v *vault.Vault, secret resolve.Secret, from string) (seal.Key, error) {
+	inv.reading.Lock()
+	defer inv.reading.Unlock()
+	if inv.opened.id == v.ID() {
+		return inv.opened.key, nil
+	}
+	key, err := v.Unlock(secret)
+	if isOne(err, vault.ErrPassphrase, vault.ErrNoSlot) {
+		err = fmt.Errorf("%s: %w", from, err)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		inv.opened.id, inv.opened.key = v.ID(), key
+	}
+	return key, err
 }
 
 func (inv *invocation) lease(ctx context.Context) vault.Lease {
-	return vault.Lease{Dir: inv.places.leases, Holder: inv.holder(ctx), Now: clock.Now}
+	return vault.Lease{Dir: inv.places.leases, Holder: inv.holder(ctx), Now: clock.Now, Epoch: inv.vaultMark().epoch}
 }
+
+// keychainPatience is how long a keychain may take. One that hangs must not hang kz.
+const keychainPatience = 3 * time.Second
 
 // keychainKey returns the data key by way of a slot whose key the keychain has.
 func (inv *invocation) keychainKey(ctx context.Context, v *vault.Vault) (seal.Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, keychainPatience)
+	defer cancel()
 	for _, s := range v.Slots() {
 		if s.Kind != vault.Keychain {
 			continue
@@ -82,110 +108,66 @@ func (inv *invocation) keychainKey(ctx context.Context, v *vault.Vault) (seal.Ke
 
 func slotRef(name string) resolve.Ref { return resolve.Ref{Path: config.Own + "/" + name} }
 
-// newKeychainSlot puts a random key into the keychain and returns the slot for it.
+// newKeychainSlot puts a random key into the keychain and returns the slot for
+// it. If that does not come into the vault, forgetSlot is to be called.
 func (inv *invocation) newKeychainSlot(ctx context.Context) (vault.NewSlot, error) {
+	ctx, cancel := context.WithTimeout(ctx, keychainPatience)
+	defer cancel()
+	store := keychain.New(inv.env.List())
+	// To store in a locked keychain would ask the user to unlock it.
+	if err := store.Available(ctx); err != nil {
+		return vault.NewSlot{}, fmt.Errorf("keychain: %w", err)
+	}
 	key, name := seal.NewKey(), "vault-"+strings.ToLower(rand.Text()[:10])
 	text := resolve.NewSecret(base64.StdEncoding.EncodeToString(key.Reveal()))
-	if err := keychain.New(inv.env.List()).Store(ctx, slotRef(name), text); err != nil {
+	if err := store.Store(ctx, slotRef(name), text); err != nil {
+		_ = inv.forgetSlot(ctx, name) // it may have been stored in the end
 		return vault.NewSlot{}, fmt.Errorf("keychain: %w", err)
 	}
 	return vault.KeychainSlot(name, key), nil
 }
 
-// The mark of the vault changes whenever it is locked or unlocked, which is what
-// shells watch that met it locked.
-const vaultLocked = "locked"
+// forgetSlot has the keychain forget the key of a slot, be it that ctx is done.
+func (inv *invocation) forgetSlot(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keychainPatience)
+	defer cancel()
+	err := keychain.New(inv.env.List()).Delete(ctx, slotRef(name))
+	if resolve.ClassOf(err) == resolve.NotFound {
+		return nil
+	}
+	return err
+}
+
+// A vaultMark says whether the vault was locked on purpose. The file changes
+// whenever it is locked or unlocked, which is what shells watch that met it locked.
+// It lies below the home directory, where all logins see it.
+type vaultMark struct {
+	locked bool
+	epoch  string // another one after each locking
+}
 
 func (inv *invocation) vaultMarkPath() string { return filepath.Join(inv.places.marks, "vault") }
 
-func (inv *invocation) vaultMark() string {
-	text, _ := os.ReadFile(inv.vaultMarkPath())
-	return string(text)
+func (inv *invocation) vaultMark() vaultMark {
+	text, err := os.ReadFile(inv.vaultMarkPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return vaultMark{}
+	}
+	state, rest, _ := strings.Cut(string(text), " ")
+	epoch, _, _ := strings.Cut(rest, " ")
+	return vaultMark{locked: err != nil || state == "locked", epoch: epoch}
 }
 
-// givenPassphrase returns the passphrase that came with the command, or that is in
-// the file that the environment names.
-func (inv *invocation) givenPassphrase() (passphrase resolve.Secret, given bool, err error) {
-	var f *os.File
-	switch path := inv.env[passphraseFile]; {
-	case inv.passphraseFD != "":
-		fd, err := strconv.Atoi(inv.passphraseFD)
-		if err != nil || fd < 0 {
-			return passphrase, false, usageError("--passphrase-fd: not the number of a descriptor")
-		}
-		f = os.NewFile(uintptr(fd), "--passphrase-fd")
-	case path == "":
-		return passphrase, false, nil
-	default:
-		if f, err = openPrivate(path); err != nil {
-			return passphrase, false, fmt.Errorf("%s: %w", passphraseFile, err)
-		}
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxTyped))
-	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
-	if err == nil && text == "" {
-		err = &refusal{"the passphrase that was given is empty", ""}
-	}
-	return resolve.NewSecret(text), err == nil, err
+func (inv *invocation) markLocked() error { return inv.markVault("locked " + rand.Text()) }
+
+// markUnlocked lets leases of an epoch count again.
+func (inv *invocation) markUnlocked(epoch string) error {
+	return inv.markVault("unlocked " + epoch + " " + rand.Text())
 }
 
-// openPrivate opens a file that nobody but the user, or root, may have written,
-// and that not everybody can read.
-func openPrivate(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
+func (inv *invocation) markVault(text string) error {
+	if err := atomicfile.MkdirPrivate(inv.places.marks); err != nil {
+		return err
 	}
-	info, err := f.Stat()
-	if err == nil {
-		st := info.Sys().(*syscall.Stat_t)
-		owned := int(st.Uid) == os.Geteuid() || st.Uid == 0
-		if !info.Mode().IsRegular() || !owned || info.Mode().Perm()&(fs.FileMode(0o026)) != 0 {
-			err = &refusal{path + ": other users can read or write it", "chmod 600 " + shellWord(path)}
-		}
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// askPassphrase returns the passphrase that was given, or has it typed: twice if
-// it is a new one.
-func (inv *invocation) askPassphrase(ctx context.Context, what string, twice bool) (resolve.Secret, error) {
-	passphrase, given, err := inv.givenPassphrase()
-	if err != nil || given {
-		return passphrase, err
-	}
-	return inv.typePassphrase(ctx, what, twice)
-}
-
-func (inv *invocation) typePassphrase(ctx context.Context, what string, twice bool) (resolve.Secret, error) {
-	if !term.IsTerminal(int(inv.stdin.Fd())) {
-		return resolve.Secret{}, &refusal{"there is no terminal to type a passphrase at; --passphrase-fd or " + passphraseFile + " gives one", ""}
-	}
-	first, err := inv.typeHidden(ctx, what)
-	if err != nil {
-		return resolve.Secret{}, err
-	}
-	if first == "" {
-		return resolve.Secret{}, &refusal{"nothing was typed", ""}
-	}
-	if twice {
-		second, err := inv.typeHidden(ctx, "the same again")
-		if err != nil {
-			return resolve.Secret{}, err
-		}
-		if second != first {
-			return resolve.Secret{}, &refusal{"the two are not the same; nothing was changed", ""}
-		}
-	}
-	return resolve.NewSecret(first), nil
-}
-
-func (inv *invocation) typeHidden(ctx context.Context, what string) (string, error) {
-	defer fmt.Fprintln(inv.stderr)
-	return readHidden(ctx, inv.stdin, func() { fmt.Fprintf(inv.stderr, "%s: ", what) })
+	return atomicfile.Write(inv.vaultMarkPath(), []byte(text), 0o600)
 }
