@@ -64,12 +64,16 @@ func (inv *invocation) lookups() []watch.File {
 }
 
 // watched returns the files on which a project depends, the mark that kz reload
-// leaves among them.
+// leaves among them, and those of the vault.
 func (inv *invocation) watched(p *project.Project) []watch.File {
 	if p.Path == "" {
 		return p.Watch
 	}
-	return append(slices.Clone(p.Watch), watch.Note(inv.markPath(p.Path)))
+	files := append(slices.Clone(p.Watch), watch.Note(inv.markPath(p.Path)))
+	if usesVault(p) { // which other projects share, and which may be locked now
+		files = append(files, watch.Note(inv.places.vault), watch.Note(inv.vaultMarkPath()))
+	}
+	return files
 }
 
 // A given is what a command gets under one name.

@@ -84,11 +84,17 @@ func sitWatching(t *testing.T, files string) *desk {
 // watching starts kz run --watch in a directory, with these arguments.
 func (d *desk) watching(dir string, args ...string) *watched {
 	d.t.Helper()
+	return d.watchingWith(nil, dir, args...)
+}
+
+// watchingWith does so with files as its descriptors from 3 on.
+func (d *desk) watchingWith(extra []*os.File, dir string, args ...string) *watched {
+	d.t.Helper()
 	w := &watched{desk: d, ended: make(chan struct{})}
 	w.cmd = exec.Command(filepath.Join(built.dir, "kz"), append([]string{"run", "--watch"}, args...)...)
 	w.cmd.Dir = d.path(dir)
 	w.cmd.Env = []string{"HOME=" + d.home, "XDG_RUNTIME_DIR=" + d.path("run"), "PATH=" + d.path("bin") + ":/usr/bin:/bin", "LANG=C.UTF-8"}
-	w.cmd.Stdout, w.cmd.Stderr = &w.stdout, &w.stderr
+	w.cmd.Stdout, w.cmd.Stderr, w.cmd.ExtraFiles = &w.stdout, &w.stderr, extra
 	w.cmd.WaitDelay = time.Second
 	if err := w.cmd.Start(); err != nil {
 		d.t.Fatal(err)
