@@ -14,6 +14,7 @@ import (
 	"github.com/getkeyzero/kz/environ"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/seal/holder"
 	"github.com/getkeyzero/kz/session"
 	"github.com/getkeyzero/kz/shell"
 	"github.com/getkeyzero/kz/trust"
@@ -34,7 +35,8 @@ type invocation struct {
 	stdout io.Writer
 	stderr io.Writer
 
-	passphraseFD string // of --passphrase-fd
+	keys         holder.Holder // see holder
+	passphraseFD string        // of --passphrase-fd
 }
 
 func newInvocation() *invocation {
