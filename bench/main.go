@@ -181,6 +181,9 @@ const (
 	cdOutside     = "cd outside"
 	enter         = "enter"
 	leave         = "leave"
+
+	enterPlain = "enter 20 of [env]"
+	enterKept  = "enter 20 kept"
 )
 
 var events = []string{promptOutside, promptInside, cdOutside, enter, leave}
@@ -249,7 +252,20 @@ func (b *bench) grow() error {
 			defer s.close()
 		}
 	}
+	plain, kept := filepath.Join(b.homes[1].dir, "work/plain"), filepath.Join(b.homes[1].dir, "work/kept")
+	if err := errors.Join(b.homes[1].addProject(plain, 20, []tool{b.kz()}), b.homes[1].addKept(kept, 20, b.kz().program)); err != nil {
+		return err
+	}
+	settle()
 	for turn := range growRounds + 1 {
+		for _, s := range sessions[b.homes[1]] {
+			for range 2 {
+				for dir, event := range map[string]string{plain: enterPlain, kept: enterKept} {
+					b.readings.unless(turn == 0).take(s, event, "cd", dir, true)
+					b.readings.unless(true).take(s, event, "cd", b.homes[1].outside, false)
+				}
+			}
+		}
 		into := b.readings.unless(turn == 0)
 		for _, g := range all {
 			for _, s := range sessions[g.home] {

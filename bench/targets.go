@@ -25,6 +25,7 @@ func (r *report) targets(b *bench) {
 		r.target(shell, "enter at most 1/5 of direnv", of("kz", enter), of("direnv", enter), 1.0/5)
 		r.target(shell, "enter at most 1/2 of mise", of("kz", enter), of("mise", enter), 1.0/2)
 		r.target(shell, "leave at most as long as direnv", of("kz", leave), of("direnv", leave), 1)
+		r.target(shell, "enter with 20 kept values of a store at most 1.5 times with 20 of [env]", of("kz", enterKept), of("kz", enterPlain), 1.5)
 		for sizes := range slices.Chunk(b.sizes, 3) {
 			r.target(shell, fmt.Sprintf("%d %s at most 1.5 times the straight line through %d and %d",
 				sizes[2].size, sizes[2].what, sizes[0].size, sizes[1].size), b.bend(shell, sizes), 1, 1.5)

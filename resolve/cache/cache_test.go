@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/getkeyzero/kz/clock"
+	"github.com/getkeyzero/kz/internal/roottest"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
 	"github.com/getkeyzero/kz/seal/holder"
@@ -477,5 +478,29 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("%q, %v", got.Secret.Reveal(), got.Err)
 		}
 		tb.List(t.Context())
+	})
+}
+
+// Where there is no room, an answer is an answer all the same.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	roottest.Tmpfs(t, dir, "16k", func() {
+		tb := newTable(t)
+		tb.Dir = filepath.Join(dir, "cache")
+		r := request("a")
+		tb.answer = func(resolve.Request) resolve.Result {
+			return resolve.Result{Secret: resolve.NewSecret(strings.Repeat("x", 60<<10))}
+		}
+		for range 2 {
+			if got := tb.all(t, r)[0]; got.Err != nil || len(got.Secret.Reveal()) != 60<<10 {
+				t.Errorf("%d bytes, %v", len(got.Secret.Reveal()), got.Err)
+			}
+		}
+		if left, _ := filepath.Glob(filepath.Join(tb.Dir, "*.kz*")); len(left) > 0 {
+			t.Errorf("there are %v", left)
+		}
+		tb.answer = echo
+		tb.wants(t, "a small one", tb.asked.Load()+1, request("b"))
+		tb.wants(t, "again", tb.asked.Load(), request("b"))
 	})
 }

@@ -68,6 +68,7 @@ _kz_clock() {
 
 _kz_run() {
   _kz_tries=$((${_kz_tries:-0} + 1))
+  \builtin declare -f +t _kz_eval _kz_keep _kz_drop # a trap that follows everywhere would see values
   if [[ -x $_kz_self ]]; then
     _kz_eval "$@"
   else
