@@ -88,6 +88,7 @@ func (c Cache) All(ctx context.Context, place Place, requests []resolve.Request,
 
 // Refresh asks for everything and keeps the answers.
 func (c Cache) Refresh(ctx context.Context, place Place, requests []resolve.Request, ask Ask) []resolve.Result {
+	_ = atomicfile.MkdirPrivate(c.Dir) // for others to say there that all is to be forgotten
 	begun := c.begin(place)
 	answers := ask(ctx, requests)
 	after, cancel := later(ctx)

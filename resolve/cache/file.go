@@ -118,7 +118,10 @@ func (c Cache) files() []string {
 func (c Cache) Drop(ctx context.Context, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if release, err := c.lock(ctx, config); err == nil { // which makes the directory
+	if _, err := os.Lstat(c.Dir); errors.Is(err, fs.ErrNotExist) {
+		return nil // and nobody is asking, who would have made it
+	}
+	if release, err := c.lock(ctx, config); err == nil {
 		defer release()
 	}
 	errs := []error{newGeneration(c.stem(config) + generationFile)}
