@@ -110,8 +110,4 @@ func (c chain) Forget(ctx context.Context, name string) error {
 	return err
 }
 
-func (c chain) About() About {
-	about := c.first.About()
-	about.Against += "; what it has no room for goes to the keychain"
-	return about
-}
+func (c chain) About() About { return c.first.About() }
