@@ -26,6 +26,7 @@ const (
 	rounds      = 5 // 40 prompts at each place, 20 times in and out
 	growRounds  = 15
 	crowdRounds = 7
+	aloneRounds = 200
 	crowd       = 100
 )
 
@@ -182,6 +183,7 @@ const (
 	enter         = "enter"
 	leave         = "leave"
 
+	alone      = "alone"
 	enterPlain = "enter 20 of [env]"
 	enterKept  = "enter 20 kept"
 )
@@ -278,12 +280,19 @@ func (b *bench) grow() error {
 	return nil
 }
 
-// gather has a crowd of shells enter one project at the same moment. Only what
-// they start is started, for a hundred shells would hide it.
+// gather has a crowd of shells enter one project at the same moment, and before
+// that one. Only what they start is started, for a hundred shells would hide it.
 func (b *bench) gather() error {
 	h := b.homes[1]
 	arguments := map[string][]string{
 		"kz": {"hook-env", "--shell", "bash"}, "direnv": {"export", "bash"}, "mise": {"hook-env", "-s", "bash"},
+	}
+	for range aloneRounds {
+		for _, t := range []tool{b.tools[2], b.kz()} {
+			begin := time.Now()
+			err := h.command(h.project, t.program, arguments[t.name]...).Run()
+			b.add(reading{"", t.name, alone}, []float64{time.Since(begin).Seconds() * 1000}, err)
+		}
 	}
 	for range crowdRounds {
 		for _, t := range b.tools[1:] {
