@@ -74,6 +74,23 @@ func (h *home) addProject(dir string, n int, tools []tool) error {
 	return nil
 }
 
+// addKept makes a project of n values of a store that is a command, so that kz
+// keeps what it gives.
+func (h *home) addKept(dir string, n int, kz string) error {
+	store, settings := filepath.Join(h.dir, "store"), filepath.Join(h.dir, ".config/keyzero")
+	toml := "[secrets]\n"
+	for i := range n {
+		toml += fmt.Sprintf("BENCH_%02d = \"store://%d\"\n", i+1, i+1)
+	}
+	err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(settings, 0o700), write(h.dir, "store", "#!/bin/sh\nprintf 'value-%034d' \"$1\"\n"),
+		os.Chmod(store, 0o700), write(settings, "config.toml", fmt.Sprintf("[providers.store]\ntype = \"command\"\ncommand = [%q]\n", store)),
+		write(dir, ".keyzero.toml", toml))
+	if err != nil {
+		return err
+	}
+	return h.allow(kz, dir)
+}
+
 func write(dir, name, text string) error {
 	return os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)
 }

@@ -26,6 +26,7 @@ const (
 	rounds      = 5 // 40 prompts at each place, 20 times in and out
 	growRounds  = 15
 	crowdRounds = 7
+	aloneRounds = 200
 	crowd       = 100
 )
 
@@ -181,6 +182,10 @@ const (
 	cdOutside     = "cd outside"
 	enter         = "enter"
 	leave         = "leave"
+
+	alone      = "alone"
+	enterPlain = "enter 20 of [env]"
+	enterKept  = "enter 20 kept"
 )
 
 var events = []string{promptOutside, promptInside, cdOutside, enter, leave}
@@ -249,7 +254,20 @@ func (b *bench) grow() error {
 			defer s.close()
 		}
 	}
+	plain, kept := filepath.Join(b.homes[1].dir, "work/plain"), filepath.Join(b.homes[1].dir, "work/kept")
+	if err := errors.Join(b.homes[1].addProject(plain, 20, []tool{b.kz()}), b.homes[1].addKept(kept, 20, b.kz().program)); err != nil {
+		return err
+	}
+	settle()
 	for turn := range growRounds + 1 {
+		for _, s := range sessions[b.homes[1]] {
+			for range 2 {
+				for dir, event := range map[string]string{plain: enterPlain, kept: enterKept} {
+					b.readings.unless(turn == 0).take(s, event, "cd", dir, true)
+					b.readings.unless(true).take(s, event, "cd", b.homes[1].outside, false)
+				}
+			}
+		}
 		into := b.readings.unless(turn == 0)
 		for _, g := range all {
 			for _, s := range sessions[g.home] {
@@ -262,12 +280,19 @@ func (b *bench) grow() error {
 	return nil
 }
 
-// gather has a crowd of shells enter one project at the same moment. Only what
-// they start is started, for a hundred shells would hide it.
+// gather has a crowd of shells enter one project at the same moment, and before
+// that one. Only what they start is started, for a hundred shells would hide it.
 func (b *bench) gather() error {
 	h := b.homes[1]
 	arguments := map[string][]string{
 		"kz": {"hook-env", "--shell", "bash"}, "direnv": {"export", "bash"}, "mise": {"hook-env", "-s", "bash"},
+	}
+	for range aloneRounds {
+		for _, t := range []tool{b.tools[2], b.kz()} {
+			begin := time.Now()
+			err := h.command(h.project, t.program, arguments[t.name]...).Run()
+			b.add(reading{"", t.name, alone}, []float64{time.Since(begin).Seconds() * 1000}, err)
+		}
 	}
 	for range crowdRounds {
 		for _, t := range b.tools[1:] {

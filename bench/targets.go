@@ -9,6 +9,7 @@ import (
 func (r *report) targets(b *bench) {
 	r.line("\n## Targets\n")
 	r.title("", "target", "measured", "met")
+	r.target("", "kz hook-env that enters at most 2.5 times an empty Go program, the processes alone", b.median("", "kz", alone), b.median("", "empty Go", alone), 2.5)
 	for _, shell := range shells {
 		of := func(tool, event string) float64 { return b.median(shell, tool, event) }
 		most, times := 0.15, 20.0
@@ -21,10 +22,11 @@ func (r *report) targets(b *bench) {
 				r.target(shell, fmt.Sprintf("%s at most 1/%.0f of the better of direnv and mise", event, times), of("kz", event), peer, 1/times)
 			}
 		}
-		r.target(shell, "enter at most 2.5 times an empty Go program", of("kz", enter), of("empty Go", enter), 2.5)
+		r.target(shell, "enter at most 2.5 times a hook that starts an empty Go program", of("kz", enter), of("empty Go", enter), 2.5)
 		r.target(shell, "enter at most 1/5 of direnv", of("kz", enter), of("direnv", enter), 1.0/5)
 		r.target(shell, "enter at most 1/2 of mise", of("kz", enter), of("mise", enter), 1.0/2)
 		r.target(shell, "leave at most as long as direnv", of("kz", leave), of("direnv", leave), 1)
+		r.target(shell, "enter with 20 kept values of a store at most 1.5 times with 20 of [env]", of("kz", enterKept), of("kz", enterPlain), 1.5)
 		for sizes := range slices.Chunk(b.sizes, 3) {
 			r.target(shell, fmt.Sprintf("%d %s at most 1.5 times the straight line through %d and %d",
 				sizes[2].size, sizes[2].what, sizes[0].size, sizes[1].size), b.bend(shell, sizes), 1, 1.5)

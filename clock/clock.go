@@ -16,6 +16,9 @@ func Now() Stamp {
 	return Stamp{Boot: bootID(), Since: sinceBoot(), Wall: time.Now().UnixNano()}
 }
 
+// After reports whether s was later than other, of the same boot.
+func (s Stamp) After(other Stamp) bool { return s.Boot == other.Boot && s.Since > other.Since }
+
 // Age returns how long before now s was, or false if that cannot be told: after
 // a reboot. Of the two clocks it is the one that says more, so that setting the
 // wall clock back makes nothing younger.

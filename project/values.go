@@ -2,7 +2,11 @@ package project
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/getkeyzero/kz/config"
@@ -125,10 +129,33 @@ func (c *composer) request(e config.Entry) resolve.Request {
 	r := resolve.Request{Provider: e.Provider, Ref: resolve.Ref{Path: e.Ref, Dir: e.Dir}, Field: e.Field}
 	keep := false
 	if r.TTL, r.Stale, keep = c.plan.Life(e); keep {
-		settings := c.plan.Provider(e.Provider)
-		r.Scope = fmt.Sprintf("%s %q %q", c.scope, settings.Type, settings.Command)
+		r.Scope = c.scope + " " + settingsText(c.plan.Provider(e.Provider))
 	}
 	return r
+}
+
+func settingsText(p config.Provider) string { return fmt.Sprintf("%q %q", p.Type, p.Command) }
+
+// Settings returns a digest of what the configurations say about the stores that
+// the plan names, "" if that is nothing.
+func (p *Project) Settings() string {
+	text := ""
+	for _, name := range slices.Sorted(maps.Keys(p.Providers)) {
+		if slices.ContainsFunc(p.Entries, func(e config.Entry) bool { return e.Provider == name }) {
+			settings := p.Providers[name]
+			text += fmt.Sprintf("%q %s ", name, settingsText(settings))
+			for _, d := range []*time.Duration{settings.TTL, settings.Stale} {
+				if d != nil {
+					text += d.String() + " "
+				}
+			}
+		}
+	}
+	if text == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(text))
+	return " " + hex.EncodeToString(sum[:8])
 }
 
 // value returns the value of an entry, composed if need be. The plan has no

@@ -167,6 +167,8 @@ func (s State) Outer(key seal.Key, env environ.Env) (outer environ.Env, changed 
 		value, ok := env[v.Name]
 		switch {
 		case s.Torn && v.untouched(value, ok):
+		case s.Torn && !ok && v.Before != nil: // on its way from one value to the other
+			outer[v.Name] = *v.Before
 		case !ok || !v.Holds(key, value):
 			changed = append(changed, v.Name)
 		case v.Before != nil:

@@ -25,17 +25,17 @@ type Shell struct {
 	verify bool // the text is parsed back before it is written
 
 	set, unset string // an exported variable: name and quoted value; name
-	guard      string // a command, and a statement that runs if it succeeded
-	add        string // the command that guards the first value of a name that was not exported
-	again      string // and another value of kz's own
-	back       string // and the return of an earlier one
-	scalar     string // a shell variable of ours: name, quoted value
-	list       string // the same with any number of words
-	fresh      string // the function that tests files: tests
-	and        string // what joins them
-	exists     string // a test: file
-	differs    string // one that is to fail: file, operator, file
-	missing    string // one that is to fail: file
+	// How to set one with care: name, and the statement that does.
+	add, take, again, back string
+	keepAll                bool   // the shell also has to keep what it knows of exported variables
+	ready                  string // the command before the first values, "" if there is none
+	scalar                 string // a shell variable of ours: name, quoted value
+	list                   string // the same with any number of words
+	fresh                  string // the function that tests files: tests
+	and                    string // what joins them
+	exists                 string // a test: file
+	differs                string // one that is to fail: file, operator, file
+	missing                string // one that is to fail: file
 }
 
 // selfMark is an ordinary word, so that a hook script is valid shell as it
@@ -54,25 +54,31 @@ var (
 	fishHook string
 )
 
+const (
+	posixTake = "_kz_take %[1]s && %[2]s"
+	// A set that succeeds leaves the status as it was.
+	fishSet = "builtin true; and %[2]s 2>/dev/null; or _kz_stuck %[1]s"
+)
+
 const posixFresh = "_kz_fresh() { [[ %s ]]; }"
 
 var shells = []*Shell{
 	{
 		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset -v %s",
-		guard: "%s && %s", add: "_kz_add %s", again: "_kz_take %s", back: "_kz_take %s", scalar: "%s=%s", list: "%s=(%s)",
+		add: "_kz_add %[1]s && %[2]s", take: posixTake, again: posixTake, back: posixTake, scalar: "%s=%s", list: "%s=(%s)",
 		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{
 		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset %s",
-		guard: "%s && %s", add: "[[ ! -v _kz_stuck_%s ]]", again: "_kz_take %s", back: "_kz_take %s", scalar: "%s=%s", list: "%s=(%s)",
+		add: "[[ ! -v _kz_stuck_%[1]s ]] && %[2]s", take: posixTake, again: posixTake, back: posixTake, ready: "_kz_ready", scalar: "%s=%s", list: "%s=(%s)",
 		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{
 		Name: "fish", hook: fishHook, quote: fishQuote,
 		set: "set -gx %s %s", unset: "set -e -g %s",
-		guard: "%s; and %s", add: "_kz_again %s", again: "_kz_again %s", back: "_kz_back %s", scalar: "set -g %s %s", list: "set -g %s %s",
+		add: fishSet, take: fishSet, again: fishSet, back: "_kz_back %[1]s; and %[2]s", keepAll: true, scalar: "set -g %s %s", list: "set -g %s %s",
 		fresh: "function _kz_fresh\n%s\nend", and: "\nand ", exists: "test -e %s", differs: "not test %s %s %s", missing: "not test -e %s",
 	},
 }

@@ -70,11 +70,12 @@ func (t *text) unset(name string) {
 	t.line(words, t.shell.unset, t.name(name))
 }
 
-func (t *text) guarded(command, name, value string) {
+// guarded sets a variable in one of the careful forms of the shell.
+func (t *text) guarded(form, name, value string) {
 	set := fmt.Sprintf(t.shell.set, t.name(name), t.quote(name, value))
-	command = fmt.Sprintf(command, name)
-	words := strings.Fields(strings.TrimSuffix(command, "]]"))
-	t.line(append(append(words, "&&"), t.exported(name, value)...), t.shell.guard, command, set)
+	guard, _, _ := strings.Cut(fmt.Sprintf(form, name, ""), "&&")
+	words := append(strings.Fields(strings.TrimSuffix(guard, " ]] ")), "&&")
+	t.line(append(words, t.exported(name, value)...), form, name, set)
 }
 
 func (t *text) scalar(name, value string) {

@@ -17,9 +17,11 @@ const (
 	Add               // set one that is not; the shell keeps what it may have under that name
 	Restore           // set one back to an earlier, exported value
 	Remove            // unset one; the shell puts back what it kept
+	Undo              // one that may be unset already: the shell puts back what it kept, if anything
+	Forget            // none: the shell forgets what it kept, for the variable is the user's
 )
 
-// A Step is an operation on one variable. Value counts for all but Remove.
+// A Step is an operation on one variable. Value counts for those that set one.
 type Step struct {
 	Op    Op
 	Name  string
@@ -46,28 +48,37 @@ type Update struct {
 	Said string // given back to kz at its next run
 }
 
-// steps has the shell first look at all that it may have to keep, and undo at the
-// end: what it does for many names in one call takes a fifth of the time.
+// keep has the shell look at all that it may have to keep, before anything changes.
+func (t *text) keep(steps []Step) {
+	var names []string
+	for _, s := range steps {
+		if s.Op == Add || s.Op == Take && t.shell.keepAll {
+			names = append(names, s.Name)
+		}
+	}
+	t.call("_kz_keep", names)
+}
+
+// steps has the shell do for many names in one call what it can: that takes a
+// fifth of the time. Wherever it is interrupted, what it kept is kept until it is
+// back in its place.
 func (t *text) steps(steps []Step) {
 	names := map[Op][]string{}
 	for _, s := range steps {
 		names[s.Op] = append(names[s.Op], s.Name)
 	}
-	t.call("_kz_keep", names[Add])
+	if t.shell.ready != "" {
+		t.call(t.shell.ready, names[Add])
+	}
+	forms := map[Op]string{Add: t.shell.add, Take: t.shell.take, Replace: t.shell.again, Restore: t.shell.back}
 	for _, s := range steps {
-		switch s.Op {
-		case Remove:
-		case Take:
-			t.guarded("_kz_take %s", s.Name, s.Value)
-		case Add:
-			t.guarded(t.shell.add, s.Name, s.Value)
-		case Restore:
-			t.guarded(t.shell.back, s.Name, s.Value)
-		default:
-			t.guarded(t.shell.again, s.Name, s.Value)
+		if form, ok := forms[s.Op]; ok {
+			t.guarded(form, s.Name, s.Value)
 		}
 	}
 	t.call("_kz_drop", names[Remove])
+	t.call("_kz_undo", names[Undo])
+	t.call("_kz_forget", names[Forget])
 }
 
 // fresh defines the function by which the hook sees that no file has changed: its
@@ -99,6 +110,8 @@ const StateName = "__KZ_STATE"
 func (s *Shell) WriteUpdate(w io.Writer, u Update) error {
 	t := &text{shell: s}
 	if len(u.Steps) > 0 && u.Meanwhile != "" {
+		t.keep(u.Steps)
+		t.scalar("_kz_loaded", "") // the hook calls kz again unless it comes to the end
 		t.set(StateName, u.Meanwhile)
 	}
 	t.steps(u.Steps)

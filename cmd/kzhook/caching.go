@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/getkeyzero/kz/clock"
 	"github.com/getkeyzero/kz/project"
@@ -31,9 +32,28 @@ func (inv *invocation) fetch(p *project.Project, providers map[string]resolve.Pr
 		if !cache.Keepable(requests) {
 			return ask(ctx, requests)
 		}
+		requests = within(providers, requests)
 		place := cache.Place{Config: p.Path, Environment: p.Environment}
 		return by(inv.cache(ctx), ctx, place, requests, cache.Ask(ask))
 	}
+}
+
+// within returns requests with scopes that have what the answers of each store
+// depend on besides its settings, if the store knows of such.
+func within(providers map[string]resolve.Provider, requests []resolve.Request) []resolve.Request {
+	requests = slices.Clone(requests)
+	surroundings := map[string]string{}
+	for i, r := range requests {
+		p, ok := providers[r.Provider].(interface{ Surroundings() string })
+		if !ok || r.Scope == "" {
+			continue
+		}
+		if surroundings[r.Provider] == "" {
+			surroundings[r.Provider] = p.Surroundings()
+		}
+		requests[i].Scope += " " + surroundings[r.Provider]
+	}
+	return requests
 }
 
 // fresh asks the stores and leaves what is kept alone.
@@ -47,7 +67,10 @@ func (inv *invocation) cache(ctx context.Context) cache.Cache {
 	return cache.Cache{Dir: inv.places.cache, Holder: inv.holder(ctx), Now: clock.Now}
 }
 
-// holder returns who keeps keys here.
+// holder returns who keeps keys here. It is found out once, for it may take time.
 func (inv *invocation) holder(ctx context.Context) holder.Holder {
-	return holder.Choose(ctx, inv.env.List())
+	if inv.keys == nil {
+		inv.keys = holder.Choose(ctx, inv.env.List())
+	}
+	return inv.keys
 }

@@ -100,7 +100,7 @@ func writable(dir string) error {
 func (inv *invocation) examineKeys(ctx context.Context) []finding {
 	about := inv.holder(ctx).About()
 	keys := finding{subject: "keys", state: about.Name + ": " + about.Against}
-	if about == holder.None().About() {
+	if keepsNothing(inv.holder(ctx)) {
 		keys.wrong, keys.hint = true, givePassphrase
 	}
 	list := []finding{keys}

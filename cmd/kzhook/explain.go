@@ -202,11 +202,16 @@ func (inv *invocation) adviceOnVault(err error) string {
 // givePassphrase is what to do about a locked vault where nothing keeps keys.
 const givePassphrase = "export " + passphraseFile + "=FILE"
 
+// keepsNothing reports whether h is [holder.None], for whatever reason.
+func keepsNothing(h holder.Holder) bool {
+	return strings.HasPrefix(h.About().Name, holder.None().About().Name)
+}
+
 // unlockLine returns the command by which a locked vault opens here.
 func (inv *invocation) unlockLine() string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if inv.holder(ctx) == holder.None() {
+	if keepsNothing(inv.holder(ctx)) {
 		return givePassphrase
 	}
 	return program + " vault unlock"

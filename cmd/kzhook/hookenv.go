@@ -164,8 +164,12 @@ func (h *hookRun) unchanged() bool {
 	s := h.memory.state
 	gone := slices.ContainsFunc(s.Vars, func(v session.Variable) bool { return v.File != "" && !delivery.Exists(v.File) })
 	left, ends := s.Left(clock.Now)
-	return h.same() && s.Digest == h.project.Digest && s.Mark == h.mark.reload() && !gone && !(ends && left == 0)
+	return h.same() && s.Digest == h.project.Digest && s.Mark == h.stateMark() && !gone && !(ends && left == 0)
 }
+
+// stateMark is what a load depends on besides the project's files: on reloads, and
+// on what the user's own configuration says about the stores.
+func (h *hookRun) stateMark() string { return h.mark.reload() + h.project.Settings() }
 
 // same reports whether what is loaded comes from the project, in the same
 // environment, if perhaps from an earlier edition.

@@ -36,7 +36,7 @@ func (h *hookRun) load(deadline time.Duration) error {
 	h.memory.key = key
 	h.next = session.State{
 		Config: p.Path, Digest: p.Digest, Environment: p.Environment,
-		Mark: h.mark.reload(), Partial: len(failures) > 0,
+		Mark: h.stateMark(), Partial: len(failures) > 0,
 	}
 	return h.set(values)
 }

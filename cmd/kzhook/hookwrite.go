@@ -42,6 +42,11 @@ func (h *hookRun) removeFiles(of, but session.State) {
 	}
 }
 
+func (h *hookRun) exported(name string) bool {
+	_, ok := h.inv.env[name]
+	return ok
+}
+
 func (h *hookRun) write(sh *shell.Shell) error {
 	h.takeBack()
 	h.update.Names, h.update.State, h.update.Meanwhile = nil, "", ""
@@ -81,7 +86,10 @@ func (h *hookRun) takeBack() {
 		switch {
 		case slices.Contains(h.memory.changed, v.Name):
 			h.delta.keep(v.Name)
+			h.update.Steps = append(h.update.Steps, shell.Step{Op: shell.Forget, Name: v.Name})
 			continue
+		case h.memory.state.Torn && v.Before == nil && !h.exported(v.Name):
+			step.Op = shell.Undo
 		case v.Before != nil:
 			step.Op, step.Value = shell.Restore, *v.Before
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/getkeyzero/kz/environ"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/seal"
+	"github.com/getkeyzero/kz/seal/holder"
 	"github.com/getkeyzero/kz/session"
 	"github.com/getkeyzero/kz/shell"
 	"github.com/getkeyzero/kz/trust"
@@ -34,6 +35,8 @@ type invocation struct {
 	stdin  *os.File
 	stdout io.Writer
 	stderr io.Writer
+
+	keys holder.Holder // see holder
 
 	passphrase, newPassphrase passphrase // that of the vault, and the other that some commands take
 

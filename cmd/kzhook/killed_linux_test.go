@@ -200,8 +200,8 @@ func (d *desk) snapshot() map[string]string {
 			d.t.Fatal(err)
 		}
 		text := passing.ReplaceAllString(string(data), "$1$2…")
-		if filepath.Base(path) == "session.key" {
-			text = fmt.Sprintf("a key of %d bytes", len(data))
+		if name := filepath.Base(path); name == "session.key" || strings.HasSuffix(name, "generation") {
+			text = fmt.Sprintf("a text of %d bytes", len(data))
 		}
 		files[strings.TrimPrefix(path, d.home)] = text
 	})
@@ -227,7 +227,7 @@ func (d *desk) restore(files map[string]string) {
 		d.t.Fatal(err)
 	}
 	for name, text := range files {
-		if !strings.HasSuffix(name, "session.key") && name != "TOKEN" {
+		if !strings.HasSuffix(name, "session.key") && !strings.HasSuffix(name, "generation") && name != "TOKEN" {
 			d.file(name, strings.ReplaceAll(text, "\ntime …", "\ntime 2026-01-01T00:00:00Z"))
 		}
 	}

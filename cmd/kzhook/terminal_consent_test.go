@@ -125,8 +125,8 @@ func TestTerminalOwnSettings(t *testing.T) {
 		d.walk([]step{{"cd app", "kz: +TOKEN (app)", "from a x"}})
 		d.remove(config)
 		d.link("../../dot/b", config)
-		// The project is the same, so what is loaded stays until one asks.
-		d.walk([]step{{"", "", "from a x"}, {"kz reload", "kz: ~TOKEN (app)", "from b x"}})
+		// The project is the same, and its store is another.
+		d.walk([]step{{"", "kz: ~TOKEN (app)", "from b x"}, {"", "", "from b x"}})
 
 		d.remove(config)
 		d.file(config, "[hook\n")

@@ -109,6 +109,40 @@ func TestTerminalProcesses(t *testing.T) {
 	})
 }
 
+// At an unchanged prompt no file of kz's, nor of a project, is opened, not even to
+// find out that there is none.
+func TestTerminalOpensNothing(t *testing.T) {
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		shelltest.Need(t, "strace")
+		d := sit(t, shell, seat{files: nestedFiles + "-- other/deep/file --\n"})
+		d.age("app", ".config", ".local")
+		d.Run("cd app")
+		d.Run("")
+		opens := func(lines ...string) (list []string) {
+			seen := d.trace("open,openat,openat2,execve", func() {
+				for _, line := range lines {
+					d.Run(line)
+				}
+			})
+			for line := range strings.Lines(seen) {
+				if strings.Contains(line, "keyzero") || strings.Contains(line, "/kz") {
+					list = append(list, line)
+				}
+			}
+			return list
+		}
+		if list := opens("", "true", "cd deep", "cd ..", ""); len(list) > 0 {
+			t.Errorf("inside: %q", list)
+		}
+		if list := opens("cd ~"); len(list) == 0 {
+			t.Error("on leaving nothing is seen, and so nothing would have been before")
+		}
+		if list := opens("", "true", "cd other", "cd deep", "cd ~", ""); len(list) > 0 {
+			t.Errorf("outside: %q", list)
+		}
+	})
+}
+
 // In a directory that was not allowed nothing is started, nothing is asked, and
 // nothing is opened but the two files that consent would be about.
 func TestTerminalTouchesNothing(t *testing.T) {

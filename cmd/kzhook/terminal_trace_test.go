@@ -48,7 +48,7 @@ var traces = map[string]map[string]struct{ setting, screen, file string }{
 		"-x to a file":    {`exec 9>>~/trace; BASH_XTRACEFD=9; set -x`, "", "+ cd app"},
 		"-x with PS4":     {`PS4='+ $BASH_COMMAND $_ '; set -x`, "cd app", ""},
 		"all, errexit":    {`set -eEuxvT -o pipefail; trap 'printf "%s\n" "$BASH_COMMAND" >>~/trace' DEBUG ERR RETURN`, "+ cd app", "cd app\n"},
-		"a function's -t": {`declare -ft _kz_hook _kz_run; trap 'printf "%s\n" "$BASH_COMMAND" >>~/trace' DEBUG`, "", "_kz_same"},
+		"a function's -t": {`declare -ft $(compgen -A function _kz_); trap 'printf "%s\n" "$BASH_COMMAND" >>~/trace' DEBUG`, "", "_kz_same"},
 	},
 	"zsh": {
 		"-x":               {`set -x`, "> cd app", ""},

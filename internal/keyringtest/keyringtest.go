@@ -113,6 +113,20 @@ func Freeze(t testing.TB, env []string) {
 	if err := syscall.Kill(int(pid), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	// The signal reaches each of its threads a little later.
+	await(t, "the frozen keyring", func() bool { return stopped(pid) })
+}
+
+// stopped reports whether no thread of a process runs.
+func stopped(pid uint32) bool {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, task := range tasks {
+		stat, _ := os.ReadFile(task)
+		if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return len(tasks) > 0
 }
 
 func need(t testing.TB, programs ...string) {

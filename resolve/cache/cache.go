@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -43,7 +44,7 @@ const (
 	// retry is when a value past its time is asked for again, at the latest.
 	retry = 5 * time.Minute
 	// afterwards is how long storing may take when the time for asking is over.
-	afterwards = time.Second
+	afterwards = 250 * time.Millisecond
 	// patience is how long to wait for others before forgetting what they get.
 	patience = 5 * time.Second
 )
@@ -53,7 +54,7 @@ const (
 // others wait for what it gets. A value past its time is the answer if the
 // request allows that and the store cannot be reached.
 func (c Cache) All(ctx context.Context, place Place, requests []resolve.Request, ask Ask) []resolve.Result {
-	results := make([]resolve.Result, len(requests))
+	results, begun := make([]resolve.Result, len(requests)), c.begin(place)
 	pages, err := c.read(ctx, place)
 	if errors.Is(err, holder.ErrNone) {
 		return ask(ctx, requests)
@@ -63,6 +64,7 @@ func (c Cache) All(ctx context.Context, place Place, requests []resolve.Request,
 		switch {
 		case err == nil:
 			defer release()
+			begun = c.begin(place)
 			pages, _ = c.read(ctx, place) // what the one before got
 		case ctx.Err() != nil:
 			return c.late(ctx, pages, requests)
@@ -77,7 +79,7 @@ func (c Cache) All(ctx context.Context, place Place, requests []resolve.Request,
 		asked[i] = requests[at]
 	}
 	answers := ask(ctx, asked)
-	c.keep(ctx, pages, asked, answers)
+	c.keep(ctx, begun, pages, asked, answers)
 	for i, at := range open {
 		results[at] = answers[i]
 	}
@@ -86,6 +88,8 @@ func (c Cache) All(ctx context.Context, place Place, requests []resolve.Request,
 
 // Refresh asks for everything and keeps the answers.
 func (c Cache) Refresh(ctx context.Context, place Place, requests []resolve.Request, ask Ask) []resolve.Result {
+	_ = atomicfile.MkdirPrivate(c.Dir) // for others to say there that all is to be forgotten
+	begun := c.begin(place)
 	answers := ask(ctx, requests)
 	after, cancel := later(ctx)
 	defer cancel()
@@ -93,19 +97,31 @@ func (c Cache) Refresh(ctx context.Context, place Place, requests []resolve.Requ
 		defer release()
 	}
 	if pages, err := c.read(after, place); !errors.Is(err, holder.ErrNone) {
-		c.keep(ctx, pages, requests, answers)
+		c.keep(ctx, begun, pages, requests, answers)
 	}
 	return answers
 }
 
+// A beginning is when a store was asked: what it answers is as old as that, and
+// is not kept if all was forgotten since.
+type beginning struct {
+	at         clock.Stamp
+	generation string
+}
+
+func (c Cache) begin(place Place) beginning { return beginning{c.Now(), c.generation(place.Config)} }
+
 // keep adds answers to pages, and puts values past their time in the place of
 // those answers that stores did not give.
-func (c Cache) keep(ctx context.Context, pages *pages, requests []resolve.Request, answers []resolve.Result) {
+func (c Cache) keep(ctx context.Context, begun beginning, pages *pages, requests []resolve.Request, answers []resolve.Result) {
 	after, cancel := later(ctx)
 	defer cancel()
 	now := c.Now()
-	if pages.learn(requests, answers, now) {
+	if pages.learn(requests, answers, begun.at, now) && c.generation(pages.Place.Config) == begun.generation {
 		_ = c.write(after, pages) // a value that cannot be kept is a value all the same
+		if c.generation(pages.Place.Config) != begun.generation {
+			_ = os.Remove(c.path(pages.Place))
+		}
 	}
 	for i, r := range requests {
 		answers[i] = pages.rescue(r, answers[i], now)

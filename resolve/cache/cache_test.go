@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/getkeyzero/kz/clock"
+	"github.com/getkeyzero/kz/internal/roottest"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
 	"github.com/getkeyzero/kz/seal/holder"
@@ -396,4 +397,110 @@ func TestSweep(t *testing.T) {
 	if _, err := os.Stat(old); err == nil {
 		t.Error("a file that no key opens any more is still there")
 	}
+}
+
+// What was asked before all was forgotten is not kept afterwards.
+func TestForgottenStaysForgotten(t *testing.T) {
+	for what, forget := range map[string]func(tb *table) error{
+		"Drop":  func(tb *table) error { return tb.Drop(context.Background(), tb.place.Config) },
+		"Clear": func(tb *table) error { return tb.Clear(context.Background()) },
+	} {
+		for how, method := range map[string]func(Cache, context.Context, Place, []resolve.Request, Ask) []resolve.Result{"All": Cache.All, "Refresh": Cache.Refresh} {
+			if what == "Drop" && how == "All" {
+				continue // which waits for the other
+			}
+			t.Run(what+" while "+how, func(t *testing.T) {
+				tb := newTable(t)
+				if what == "Clear" {
+					tb.all(t, request("other"))
+				}
+				got := method(tb.Cache, t.Context(), tb.place, []resolve.Request{request("a")}, func(ctx context.Context, requests []resolve.Request) []resolve.Result {
+					if err := forget(tb); err != nil {
+						t.Error(err)
+					}
+					return tb.ask(ctx, requests)
+				})[0]
+				if got.Err != nil || got.Secret.Reveal() != "KZC of a" {
+					t.Errorf("%q, %v", got.Secret.Reveal(), got.Err)
+				}
+				if kept := tb.List(t.Context()); len(kept) > 0 {
+					t.Errorf("kept: %v", kept)
+				}
+			})
+		}
+	}
+}
+
+// Of two answers the one that was asked for later is kept, whichever came first.
+func TestTheNewerAnswerStays(t *testing.T) {
+	tb := newTable(t)
+	slow := tb.Refresh(t.Context(), tb.place, []resolve.Request{request("a")}, func(context.Context, []resolve.Request) []resolve.Result {
+		tb.pass(time.Second)
+		tb.Refresh(t.Context(), tb.place, []resolve.Request{request("a")}, tb.ask)
+		return []resolve.Result{{Secret: resolve.NewSecret("of before")}}
+	})[0]
+	if slow.Secret.Reveal() != "of before" {
+		t.Errorf("the one who asked got %q", slow.Secret.Reveal())
+	}
+	tb.wants(t, "later", 1, request("a"))
+}
+
+func FuzzOpen(f *testing.F) {
+	dir := f.TempDir()
+	tb := &table{now: clock.Now(), place: Place{Config: "/work/.keyzero.toml"}}
+	tb.Cache = Cache{Dir: dir, Holder: &drawer{keys: map[string]seal.Key{}}, Now: func() clock.Stamp { return tb.now }}
+	tb.answer = echo
+	tb.All(f.Context(), tb.place, []resolve.Request{request("a")}, tb.ask)
+	path := tb.path(tb.place)
+	sealed, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	key, err := tb.Holder.Key(f.Context(), tb.keyName())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed, false)
+	f.Add(sealed[:len(sealed)-1], false)
+	f.Add([]byte(`{"Place":{"Config":"/work/.keyzero.toml"},"Values":{"x":{"Text":"eA=="}},"Failures":null}`), true)
+	f.Add([]byte(`{"Values":{"x":null}}`), true)
+	f.Add([]byte(`null`), true)
+	f.Fuzz(func(t *testing.T, data []byte, seal bool) {
+		own := bytes.Equal(data, sealed)
+		if seal { // what only this user's kz could have written
+			data = key.Seal(purpose, filepath.Base(path), data)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := tb.All(t.Context(), tb.place, []resolve.Request{request("a")}, tb.ask)[0]
+		if got.Err != nil && !seal || !own && !seal && got.Secret.Reveal() != "KZC of a" {
+			t.Errorf("%q, %v", got.Secret.Reveal(), got.Err)
+		}
+		tb.List(t.Context())
+	})
+}
+
+// Where there is no room, an answer is an answer all the same.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	roottest.Tmpfs(t, dir, "16k", func() {
+		tb := newTable(t)
+		tb.Dir = filepath.Join(dir, "cache")
+		r := request("a")
+		tb.answer = func(resolve.Request) resolve.Result {
+			return resolve.Result{Secret: resolve.NewSecret(strings.Repeat("x", 60<<10))}
+		}
+		for range 2 {
+			if got := tb.all(t, r)[0]; got.Err != nil || len(got.Secret.Reveal()) != 60<<10 {
+				t.Errorf("%d bytes, %v", len(got.Secret.Reveal()), got.Err)
+			}
+		}
+		if left, _ := filepath.Glob(filepath.Join(tb.Dir, "*.kz*")); len(left) > 0 {
+			t.Errorf("there are %v", left)
+		}
+		tb.answer = echo
+		tb.wants(t, "a small one", tb.asked.Load()+1, request("b"))
+		tb.wants(t, "again", tb.asked.Load(), request("b"))
+	})
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -118,25 +119,46 @@ func (c Cache) Drop(ctx context.Context, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if _, err := os.Lstat(c.Dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil // and nobody is asking, who would have made it
 	}
 	if release, err := c.lock(ctx, config); err == nil {
 		defer release()
 	}
-	var errs []error
+	errs := []error{newGeneration(c.stem(config) + generationFile)}
 	for _, path := range c.files() {
 		if strings.HasPrefix(path, c.stem(config)) {
-			errs = append(errs, os.Remove(path))
+			errs = append(errs, removed(path))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// generation is another text after each time that what is kept of a project was forgotten.
+func (c Cache) generation(config string) string {
+	own, _ := os.ReadFile(c.stem(config) + generationFile)
+	all, _ := os.ReadFile(filepath.Join(c.Dir, generationFile))
+	return string(own) + " " + string(all)
+}
+
+const generationFile = "generation"
+
+func newGeneration(path string) error { return atomicfile.Write(path, []byte(rand.Text()), 0o600) }
+
+func removed(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // Clear forgets everything, the key too.
 func (c Cache) Clear(ctx context.Context) error {
-	var errs []error
+	if _, err := os.Lstat(c.Dir); errors.Is(err, fs.ErrNotExist) {
+		return c.Holder.Forget(ctx, c.keyName())
+	}
+	errs := []error{newGeneration(filepath.Join(c.Dir, generationFile))}
 	for _, path := range c.files() {
-		errs = append(errs, os.Remove(path))
+		errs = append(errs, removed(path))
 	}
 	return errors.Join(append(errs, c.Holder.Forget(ctx, c.keyName()))...)
 }

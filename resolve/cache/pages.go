@@ -99,18 +99,20 @@ func (p *pages) rescue(r resolve.Request, answer resolve.Result, now clock.Stamp
 	return answer
 }
 
-// learn takes over what the stores answered, and reports whether that is
-// anything to keep.
-func (p *pages) learn(requests []resolve.Request, answers []resolve.Result, now clock.Stamp) bool {
+// learn takes over what the stores answered that were asked at a moment, and
+// reports whether that is anything to keep. What another process asked for later
+// and has got by now is the newer.
+func (p *pages) learn(requests []resolve.Request, answers []resolve.Result, asked, now clock.Stamp) bool {
 	p.forget(now)
 	learned := false
 	for _, i := range keepable(requests) {
 		r, id := requests[i], id(requests[i])
 		var failed *resolve.Error
 		switch err := answers[i].Err; {
+		case p.Values[id].At.After(asked):
 		case err == nil:
 			text := []byte(answers[i].Secret.Reveal())
-			p.Values[id] = value{From: r.Provider + " " + r.Ref.Path, Text: text, At: now, TTL: r.TTL, Stale: r.Stale}
+			p.Values[id] = value{From: r.Provider + " " + r.Ref.Path, Text: text, At: asked, TTL: r.TTL, Stale: r.Stale}
 			delete(p.Failures, id)
 			learned = true
 		case errors.As(err, &failed):

@@ -1,13 +1,16 @@
 package command
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 )
 
 // passed are the variables that a program gets, where a name ending in _ stands for
-// all that begin with it. The first group is what programs need to find their
-// files, their agents, a screen for a prompt and the way out; the second is what stores' own
+// all that begin with it. This is what programs need to find their files, their
+// agents, a screen for a prompt and the way out; passedToStores is what stores' own
 // programs read. Not among them, though harmless by their names: what makes
 // programs load code (LD_*, NODE_OPTIONS, PYTHONPATH) or look at a repository (GIT_*).
 var passed = []string{
@@ -18,7 +21,9 @@ var passed = []string{
 	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 	"http_proxy", "https_proxy", "all_proxy", "no_proxy",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "NIX_SSL_CERT_FILE",
+}
 
+var passedToStores = []string{
 	"OP_", "VAULT_", "BAO_", "AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "DOPPLER_", "INFISICAL_",
 	"BW_", "BWS_", "BITWARDENCLI_", "PASSWORD_STORE_", "GOPASS_", "SOPS_", "AGE_", "RBW_", "LPASS_",
 	"CONJUR_", "AKEYLESS_", "KEEPER_", "PROTON_PASS_",
@@ -32,8 +37,7 @@ func environ(o Options, path []string) []string {
 		if !ok || name == "PATH" || private(name) {
 			continue
 		}
-		if slices.ContainsFunc(passed, func(p string) bool { return matches(name, p, "_") }) ||
-			slices.ContainsFunc(o.PassEnv, func(p string) bool { return matches(name, p, "*") }) {
+		if slices.ContainsFunc(passed, func(p string) bool { return matches(name, p, "_") }) || o.steers(name) {
 			env = append(env, entry)
 		}
 	}
@@ -41,6 +45,28 @@ func environ(o Options, path []string) []string {
 		env = append(env, "PATH="+strings.Join(path, ":"))
 	}
 	return env
+}
+
+// steers reports whether a variable may decide which store the program asks, and as whom.
+func (o Options) steers(name string) bool {
+	return slices.ContainsFunc(passedToStores, func(p string) bool { return matches(name, p, "_") }) ||
+		slices.ContainsFunc(o.PassEnv, func(p string) bool { return matches(name, p, "*") })
+}
+
+// Surroundings returns a digest of all but the reference that the program's answer
+// depends on: which program it is, and what its environment says about the store.
+func (p *Provider) Surroundings() string {
+	program, _ := p.Find()
+	h := sha256.New()
+	for _, text := range append([]string{program}, p.options.Argv...) {
+		fmt.Fprintf(h, "%q ", text)
+	}
+	for _, entry := range environ(p.options, nil) {
+		if name, _, _ := strings.Cut(entry, "="); name == "GNUPGHOME" || p.options.steers(name) {
+			fmt.Fprintf(h, "%q ", entry)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // matches reports whether name is the pattern or, if that ends in open, begins

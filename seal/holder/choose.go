@@ -3,14 +3,18 @@ package holder
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
-	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
 )
 
-// brief is how long a keychain may hold up what the kernel has settled.
-const brief = 500 * time.Millisecond
+// brief is how long a keychain may hold up what the kernel has settled, and
+// settle how long it may take to say that it is there.
+const (
+	brief  = 500 * time.Millisecond
+	settle = time.Second
+)
 
 // Choose returns the holder for a process with the environment env: the kernel
 // where it answers, else a keychain that does, else [None]. Keys that the kernel
@@ -19,10 +23,15 @@ const brief = 500 * time.Millisecond
 func Choose(ctx context.Context, env []string) Holder {
 	second := Keychain(env).(inKeychain)
 	if first, err := Kernel(); err == nil {
-		return chain{first, second}
+		return chain{first, second, new(atomic.Bool)}
 	}
-	if second.answers(ctx) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	switch {
+	case second.answers(ctx):
 		return second
+	case ctx.Err() != nil:
+		return none{"the keychain does not answer"}
 	}
 	return None()
 }
@@ -32,6 +41,21 @@ func Choose(ctx context.Context, env []string) Holder {
 // one of them has a key of a name.
 type chain struct {
 	first, second Holder
+	silent        *atomic.Bool // the second took too long once, and is not asked again
+}
+
+// ask calls f with a context that is short, unless the second holder is silent.
+func (c chain) ask(ctx context.Context, f func(context.Context) error) error {
+	if c.silent.Load() {
+		return ErrNoKey
+	}
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
+	err := f(ctx)
+	if ctx.Err() != nil {
+		c.silent.Store(true)
+	}
+	return err
 }
 
 func (c chain) Keep(ctx context.Context, name string, key seal.Key, d time.Duration) error {
@@ -40,9 +64,8 @@ func (c chain) Keep(ctx context.Context, name string, key seal.Key, d time.Durat
 	}
 	firstErr := c.first.Keep(ctx, name, key, d)
 	if firstErr == nil {
-		ctx, cancel := context.WithTimeout(ctx, brief)
-		defer cancel()
-		_ = c.second.Forget(ctx, name) // an older key there would come up when this one's time is out
+		// An older key there would come up when this one's time is out.
+		_ = c.ask(ctx, func(ctx context.Context) error { return c.second.Forget(ctx, name) })
 		return nil
 	}
 	if err := c.second.Keep(ctx, name, key, d); err != nil {
@@ -69,30 +92,22 @@ func (c chain) Key(ctx context.Context, name string) (seal.Key, error) {
 	if firstErr == nil {
 		return key, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, brief)
-	defer cancel()
-	key, err := c.second.Key(ctx, name)
+	err := c.ask(ctx, func(ctx context.Context) (err error) {
+		key, err = c.second.Key(ctx, name)
+		return err
+	})
 	if err == nil {
 		return key, nil
 	}
 	return seal.Key{}, firstErr
 }
 
-// Forget asks both. A keychain that is not there holds no key.
+// Forget asks both. The keychain has a key only if the kernel had no room for it,
+// so one that is locked, silent or not there is no reason to say that a key is held.
 func (c chain) Forget(ctx context.Context, name string) error {
-	firstErr := c.first.Forget(ctx, name)
-	err := c.second.Forget(ctx, name)
-	switch {
-	case firstErr != nil:
-		return firstErr
-	case resolve.ClassOf(err) == resolve.Unreachable:
-		return nil
-	}
+	err := c.first.Forget(ctx, name)
+	_ = c.ask(ctx, func(ctx context.Context) error { return c.second.Forget(ctx, name) })
 	return err
 }
 
-func (c chain) About() About {
-	about := c.first.About()
-	about.Against += "; what it has no room for goes to the keychain"
-	return about
-}
+func (c chain) About() About { return c.first.About() }

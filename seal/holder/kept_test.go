@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func hasKey(text string) bool {
 
 func TestNamesAndDurations(t *testing.T) {
 	holders := map[string]Holder{
-		"chain":    chain{None(), None()},
+		"chain":    chain{None(), None(), new(atomic.Bool)},
 		"keychain": Keychain([]string{"DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent"}),
 	}
 	if k, err := Kernel(); err == nil {

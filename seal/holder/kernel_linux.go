@@ -216,14 +216,12 @@ func (k kernel) About() About {
 	if k.login {
 		return About{
 			"kernel keyring of the login session",
-			"in memory only, until the login ends or the time is out; closed to other users and other logins, " +
-				"open to every program started from this one: a holder, not a wall",
+			"in memory, until logout; closed to other users and logins, open to every program started from this one",
 		}
 	}
 	return About{
 		"kernel keyring of the user, as this login has none of its own",
-		"in memory only, until the machine stops or the time is out; closed to other users, " +
-			"open to every program of this one: a holder, not a wall",
+		"in memory; closed to other users, open to every program of this one",
 	}
 }
 

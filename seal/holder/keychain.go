@@ -92,8 +92,7 @@ func (k inKeychain) answers(ctx context.Context) bool {
 func (k inKeychain) About() About {
 	return About{
 		"keychain",
-		"on disk under the keychain's password, useless once the time is out or the machine was started anew; " +
-			"closed to other users, open to every program of this one while the keychain is unlocked",
+		"on disk under the keychain's password; closed to other users, open to every program of this one while it is unlocked",
 	}
 }
 

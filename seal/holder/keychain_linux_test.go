@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -223,7 +224,7 @@ func TestKernelIsFull(t *testing.T) {
 // What the kernel has settled does not wait for a keychain that hangs.
 func TestChainWithHangingKeychain(t *testing.T) {
 	k := newKernel(t)
-	c := chain{k, Keychain(keyringtest.StartHanging(t))}
+	c := chain{k, Keychain(keyringtest.StartHanging(t)), new(atomic.Bool)}
 	began := time.Now()
 	keep(t, c, "n", testKey(), time.Minute)
 	wantKey(t, "kept", c, "n", testKey())
@@ -256,6 +257,6 @@ func BenchmarkChainMiss(b *testing.B) {
 	first := newKernel(b)
 	k, _ := newKeychain(b)
 	for b.Loop() {
-		wantNone(b, "never kept", chain{first, k}, "other")
+		wantNone(b, "never kept", chain{first, k, new(atomic.Bool)}, "other")
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/getkeyzero/kz/seal"
 )
 
-type none struct{}
+type none struct{ why string }
 
 // None returns the holder that keeps nothing: Keep says [ErrNone].
 func None() Holder { return none{} }
@@ -18,6 +18,10 @@ func (none) Key(context.Context, string) (seal.Key, error) { return seal.Key{}, 
 
 func (none) Forget(context.Context, string) error { return nil }
 
-func (none) About() About {
-	return About{"none", "no key is kept: what is sealed opens with its passphrase only, and nothing is cached"}
+func (n none) About() About {
+	about := About{"none", "no key is kept: what is sealed opens with its passphrase only, and nothing is cached"}
+	if n.why != "" {
+		about.Name += ", as " + n.why
+	}
+	return about
 }

@@ -50,7 +50,7 @@ _kz_fresh() {
 _kz_walk() {
   \builtin local _kz_dir="${PWD%/}"
   _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml")
-  while [[ $_kz_dir == */* && $_kz_dir != "${HOME-}" ]]; do
+  while [[ $_kz_dir == */* ]] && ! \builtin test "$_kz_dir" = "${HOME-}"; do
     _kz_dir=${_kz_dir%/*}
     _kz_up+=("$_kz_dir/.keyzero.toml")
   done
@@ -68,6 +68,7 @@ _kz_clock() {
 
 _kz_run() {
   _kz_tries=$((${_kz_tries:-0} + 1))
+  \builtin declare -f +t _kz_eval _kz_keep _kz_drop # a trap that follows everywhere would see values
   if [[ -x $_kz_self ]]; then
     _kz_eval "$@"
   else
@@ -103,9 +104,9 @@ _kz_gone() {
   _kz_said=gone _kz_tries=0 _kz_ttl='' _kz_names=()
 }
 
-# kz has these called with names of variables: to have one ready that is set next,
-# that was exported before, or not; to keep what at most this shell knows of them;
-# to unset them.
+# kz has these called with names of variables. To have one ready that is set next:
+# one that other programs see, or one that at most this shell knows, which needs no
+# care unless something of it was kept.
 _kz_take() {
   if ! _kz_unset "$1" 2>/dev/null; then
     \builtin printf 'kz: %s is readonly in this shell and stays as it is\n' "$1" >&2
@@ -113,10 +114,9 @@ _kz_take() {
   fi
 }
 
-# What was not declared at all needs no care.
 _kz_add() {
   \builtin local _kz_was="_kz_was_$1"
-  if ! \builtin test "${!_kz_was-}" = none; then _kz_take "$1"; fi
+  if [[ -n ${!_kz_was-} ]]; then _kz_take "$1"; fi
 }
 
 # First a reference, which unset -v would take for what it refers to.
@@ -125,33 +125,47 @@ _kz_unset() {
   \builtin unset -v "$1"
 }
 
+# To keep what only this shell knows of them. What was kept before an interrupt stays.
 _kz_keep() {
   \builtin local _kz_name
   for _kz_name; do
     if \builtin declare -p "$_kz_name"; then
       \builtin eval "_kz_was_$_kz_name=\$(\builtin declare -p \"\$_kz_name\")"
-    else
-      \builtin eval "_kz_was_$_kz_name=none"
     fi
   done >/dev/null 2>&1
 }
 
-# Attributes first and then an assignment, because no array can follow \builtin.
+# To unset them, and put back what was kept: attributes first and then an
+# assignment, because no array can follow \builtin.
 _kz_drop() {
   \builtin local _kz_name _kz_was _kz_text
   for _kz_name; do
     if _kz_unset "$_kz_name"; then
       _kz_was="_kz_was_$_kz_name"
-      if ! \builtin test "${!_kz_was-none}" = none; then
+      if [[ -n ${!_kz_was-} ]]; then
         _kz_text=${!_kz_was#declare }
         if [[ $_kz_text != --*=* ]]; then \builtin declare -g "${_kz_text%% *}" "$_kz_name"; fi
         if [[ $_kz_text == *=* ]]; then \builtin eval "${_kz_text#* }"; fi
+        \builtin unset -v "$_kz_was"
       fi
-      \builtin unset -v "$_kz_was"
     else
       \builtin printf 'kz: %s is readonly in this shell and stays as it is\n' "$_kz_name" >&3
     fi
   done 3>&2 2>/dev/null
+}
+
+# The same, for those of which something is kept still.
+_kz_undo() {
+  \builtin local _kz_one _kz_kept
+  for _kz_one; do
+    _kz_kept="_kz_was_$_kz_one"
+    if [[ -n ${!_kz_kept-} ]]; then _kz_drop "$_kz_one"; fi
+  done
+}
+
+# To forget what was kept of them, for they are the user's.
+_kz_forget() {
+  \builtin unset -v "${@/#/_kz_was_}"
 }
 
 # Unloads, and takes the hook out of this shell.
@@ -165,7 +179,7 @@ _kz_off() {
     if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
   \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
-  \builtin unset -f _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_off
+  \builtin unset -f _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -181,7 +195,7 @@ if [[ -z ${__KZ_STATE-} ]]; then
 fi
 # Under allexport.
 \builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
-\builtin export -nf _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_off
+\builtin export -nf _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)

@@ -25,7 +25,7 @@ function _kz_same
     test "$_kz_found:$_kz_chosen" = "$_kz_config:$_kz_loaded"; or return 1
     # A clock that was set back shows too.
     if test -n "$_kz_ttl"
-        set -l _kz_age (_kz_clock)
+        set -l _kz_age (_kz_clock); or return 1
         test "$_kz_age" -ge "$_kz_since" -a (builtin math "$_kz_age - $_kz_since") -lt "$_kz_ttl"; or return 1
     end
     _kz_fresh
@@ -94,38 +94,44 @@ function _kz_gone
     set -g _kz_names
 end
 
-# kz has these called with names of variables: to have one ready that other
-# programs see and that is set next; to keep what only this shell can tell of those
-# that are not loaded yet, scope and elements; to unset them.
-function _kz_take
-    _kz_keep $argv[1]
-    _kz_again $argv[1]
-end
-
+# kz has these called with names of variables. To keep what only this shell can tell
+# of those that are not loaded yet: scope, elements, and whether they are a path.
+# What was kept before an interrupt stays.
 function _kz_keep
     for _kz_name in $argv
         set -l _kz_was _kz_was_$_kz_name
-        set -e -g $_kz_was
         if set -qg $_kz_name
-            set -g $_kz_was global $$_kz_name
+            set -l _kz_path --unpath
+            set -qg --path $_kz_name; and set _kz_path --path
+            set -g $_kz_was $_kz_path $$_kz_name
         else if set -qU $_kz_name
             set -g $_kz_was universal
         end
     end
 end
 
-function _kz_again
-    builtin true # for a set that succeeds leaves the status as it was
-    if not set -gx $argv[1] '' 2>/dev/null
-        builtin echo "kz: $argv[1] is readonly in this shell and stays as it is" >&2
-        return 1
-    end
+# To say that one could not be set.
+function _kz_stuck
+    builtin echo "kz: $argv[1] is readonly in this shell and stays as it is" >&2
 end
 
+# To unset them, and put back what was kept.
 function _kz_drop
     for _kz_name in $argv
         _kz_put -gu $_kz_name; or set -e -g $_kz_name
     end
+end
+
+# The same, for those of which something is kept still.
+function _kz_undo
+    for _kz_name in $argv
+        _kz_put -gu $_kz_name
+    end
+end
+
+# To forget what was kept of them, for they are the user's.
+function _kz_forget
+    set -e -g _kz_was_$argv
 end
 
 # True if kz is to set the earlier value, because this shell kept none.
@@ -136,10 +142,14 @@ end
 # Puts back what was kept, if anything. A universal variable shows again by itself.
 function _kz_put
     set -l _kz_was _kz_was_$argv[2]
+    set -qg $_kz_was; or return 1
     set -l _kz_kept $$_kz_was
-    set -e -g $_kz_was; or return 1
-    set -e -g $argv[2]
-    test $_kz_kept[1] = universal; or set $argv[1] $argv[2] $_kz_kept[2..]
+    if test $_kz_kept[1] = universal
+        set -e -g $argv[2]
+    else
+        set $argv[1] $_kz_kept[1] $argv[2] $_kz_kept[2..]
+    end
+    set -e -g $_kz_was
     return 0
 end
 
@@ -149,7 +159,7 @@ function _kz_off
     for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|names|ttl|since|said|tries|was_.*)$')
         set -e -g $_kz_name
     end
-    builtin functions -e _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_again _kz_keep _kz_drop _kz_back _kz_put _kz_off
+    builtin functions -e _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_keep _kz_stuck _kz_drop _kz_undo _kz_forget _kz_back _kz_put _kz_off
 end
 
 # A shell that inherited nothing has nothing to ask kz until it meets a

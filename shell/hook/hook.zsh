@@ -55,7 +55,8 @@ _kz_choose() {
 # Without its module zsh knows only how long it has been running.
 _kz_clock() {
   (( ${+EPOCHSECONDS} )) || \builtin \zmodload -F zsh/datetime p:EPOCHSECONDS 2>/dev/null
-  _kz_now=${EPOCHSECONDS:-$SECONDS}
+  _kz_now=$SECONDS
+  [[ ${(t)EPOCHSECONDS} != *special* ]] || _kz_now=$EPOCHSECONDS # and not a variable of that name
 }
 
 # Nothing may show a value meanwhile, and no alias stand before the reserved word
@@ -76,7 +77,7 @@ _kz_run() {
   \builtin \eval "$("$_kz_self" hook-env --shell zsh --pid "$_kz_pid" --said "$_kz_said" "$@")"
   _kz_choose
   (( _kz_tries )) && \builtin \return
-  _kz_loaded=$_kz_chosen _kz_half=
+  _kz_loaded=$_kz_chosen
   if [[ -n $_kz_ttl ]]; then
     _kz_clock
     _kz_since=$_kz_now
@@ -93,12 +94,11 @@ _kz_gone() {
   _kz_said=gone _kz_tries=0 _kz_ttl= _kz_names=()
 }
 
-# kz has these called with names of variables: to have one ready that is set next;
-# to keep what at most this shell knows of them, and have them ready; to unset them.
-# A call for each would take longer the more there are, for at the end of each zsh
-# looks through all the memory of the text that it evaluates.
-# zsh ends the function that unsets a readonly variable, so its type is asked first.
-# What a user has traced with functions -t turns xtrace on again for itself.
+# kz has these called with names of variables. What a user has traced with functions
+# -t turns xtrace on again for itself.
+#
+# To have one ready that is set next. zsh ends the function that unsets a readonly
+# variable, so its type is asked first.
 _kz_take() {
   \builtin \local _kz_type=${(tP)1}
   if [[ $_kz_type == *readonly* || $_kz_type == *special* ]]; then
@@ -109,21 +109,34 @@ _kz_take() {
   \builtin \unset "$1"
 }
 
+# To keep what only this shell knows of them. What was kept before an interrupt
+# stays. typeset -p hides the value of a hidden variable.
 _kz_keep() {
+  \builtin \setopt local_options no_xtrace
+  \builtin \local _kz_name
+  for _kz_name; do
+    if [[ ${(tP)_kz_name} == *hideval* ]]; then
+      \builtin \typeset -g +H "$_kz_name"
+      \builtin \typeset -g "_kz_was_$_kz_name=$(\builtin \typeset -p "$_kz_name") && \builtin \typeset -g -H $_kz_name"
+      \builtin \typeset -g -H "$_kz_name"
+    elif [[ -n ${(tP)_kz_name} ]]; then
+      \builtin \typeset -g "_kz_was_$_kz_name=$(\builtin \typeset -p "$_kz_name")"
+    fi
+  done
+}
+
+# To have all of them ready. A call for each would take longer the more there are,
+# for at its end zsh looks through all the memory of the text that it evaluates.
+_kz_ready() {
   \builtin \setopt local_options no_xtrace
   \builtin \local _kz_name
   \builtin \unset -m '_kz_stuck_*'
   for _kz_name; do
-    if [[ -n ${(tP)_kz_name} ]]; then
-      \builtin \typeset -g "_kz_was_$_kz_name=$(\builtin \typeset -p "$_kz_name")"
-      _kz_take "$_kz_name" || \builtin \typeset -g "_kz_stuck_$_kz_name="
-    elif [[ -z $_kz_half ]]; then
-      \builtin \unset "_kz_was_$_kz_name" # of an earlier load, after which the user took it over
-    fi
+    [[ -z ${(tP)_kz_name} ]] || _kz_take "$_kz_name" || \builtin \typeset -g "_kz_stuck_$_kz_name="
   done
-  _kz_half=1 # until all that is kept is set, what was kept before an interrupt counts
 }
 
+# To unset them, and put back what was kept.
 _kz_drop() {
   \builtin \setopt local_options no_xtrace
   \builtin \local _kz_name _kz_was
@@ -136,14 +149,28 @@ _kz_drop() {
   done
 }
 
+# The same, for those of which something is kept still.
+_kz_undo() {
+  \builtin \local _kz_one _kz_kept
+  for _kz_one; do
+    _kz_kept=_kz_was_$_kz_one
+    [[ -z ${(P)_kz_kept} ]] || _kz_drop "$_kz_one"
+  done
+}
+
+# To forget what was kept of them, for they are the user's.
+_kz_forget() {
+  \builtin \unset "${@/#/_kz_was_}"
+}
+
 # Unloads, and takes the hook out of this shell.
 _kz_off() {
   \builtin \emulate -L zsh
   _kz_run --off
   precmd_functions=(${precmd_functions:#_kz_hook})
   chpwd_functions=(${chpwd_functions:#_kz_hook})
-  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_half _kz_said _kz_tries ${(k)parameters[(I)_kz_(was|stuck)_*]}
-  \builtin \unfunction _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_drop _kz_off
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_(was|stuck)_*]}
+  \builtin \unfunction _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_ready _kz_drop _kz_undo _kz_forget _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -152,7 +179,7 @@ _kz_off() {
   \builtin \emulate -L zsh
   \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_names
   \builtin \typeset -gi _kz_tries
-  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_half= _kz_said _kz_chosen
+  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said _kz_chosen
   if [[ -z $__KZ_STATE ]]; then
     _kz_choose
     _kz_loaded=$_kz_chosen
