@@ -69,6 +69,8 @@ func (inv *invocation) cache(ctx context.Context) cache.Cache {
 
 // holder returns who keeps keys here. It is found out once, for it may take time.
 func (inv *invocation) holder(ctx context.Context) holder.Holder {
+	inv.choosing.Lock() // for stores ask at the same time
+	defer inv.choosing.Unlock()
 	if inv.keys == nil {
 		inv.keys = holder.Choose(ctx, inv.env.List())
 	}

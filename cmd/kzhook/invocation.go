@@ -36,7 +36,8 @@ type invocation struct {
 	stdout io.Writer
 	stderr io.Writer
 
-	keys holder.Holder // see holder
+	keys     holder.Holder // see holder
+	choosing sync.Mutex
 
 	passphrase, newPassphrase passphrase // that of the vault, and the other that some commands take
 
