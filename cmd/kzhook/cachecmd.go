@@ -78,7 +78,7 @@ func (inv *invocation) listCache(list []cache.Kept) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, k := range list {
-		life := "good for " + k.Left.Round(time.Second).String()
+		life := "good for " + span(k.Left.Round(time.Second))
 		if k.Left <= 0 {
 			life = "past its time"
 		}

@@ -269,3 +269,14 @@ func TestAtTheLimits(t *testing.T) {
 		t.Errorf("kz run with more than 512 KiB: status %d, %.300s", c.status, c.stderr)
 	}
 }
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 12 * time.Hour: "12h", 15 * time.Minute: "15m", 90 * time.Minute: "1h30m", 10 * time.Second: "10s",
+		time.Hour + time.Second: "1h0m1s", 100 * time.Millisecond: "100ms", 20 * time.Minute: "20m", 10 * time.Hour: "10h",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}

@@ -159,6 +159,18 @@ func shorten(words []string, width int) string {
 	return text
 }
 
+// span writes a duration as people do: 12h, not 12h0m0s.
+func span(d time.Duration) string {
+	text := d.String()
+	if short, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = short + "m"
+	}
+	if short, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = short + "h"
+	}
+	return text
+}
+
 // count returns a number of things in words.
 func count(n int, thing string) string {
 	plural, ok := strings.CutSuffix(thing, "y")

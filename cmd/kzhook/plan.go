@@ -129,12 +129,12 @@ func source(plan config.Plan, e config.Entry) string {
 }
 
 func lifeText(ttl, stale time.Duration) string {
-	text := " for " + ttl.String()
+	text := " for " + span(ttl)
 	if ttl == 0 {
 		text = " never kept"
 	}
 	if stale > 0 {
-		text += ", " + stale.String() + " more without the store"
+		text += ", " + span(stale) + " more without the store"
 	}
 	return text
 }

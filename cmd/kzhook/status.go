@@ -202,7 +202,7 @@ func (inv *invocation) printStatus(r statusReport) error {
 		fmt.Fprintln(&b, r.Digest)
 	}
 	if r.ExpiresIn != nil {
-		fmt.Fprintf(&b, "values are asked for anew in %v\n", time.Duration(*r.ExpiresIn)*time.Second)
+		fmt.Fprintf(&b, "values are asked for anew in %s\n", span(time.Duration(*r.ExpiresIn)*time.Second))
 	}
 	b.WriteString(keysLine(holder.About{Name: r.Keys.Name, Against: r.Keys.Against}))
 	for _, p := range r.Problems {

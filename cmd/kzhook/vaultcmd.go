@@ -174,7 +174,7 @@ func (inv *invocation) unlock(ctx context.Context, v *vault.Vault, key seal.Key,
 	if err := inv.markUnlocked(lease.Epoch); err != nil {
 		return err
 	}
-	fmt.Fprintf(inv.stderr, "%s: the vault is unlocked for %v; its key is with the %s\n", program, d, lease.Holder.About().Name)
+	fmt.Fprintf(inv.stderr, "%s: the vault is unlocked for %s; its key is with the %s\n", program, span(d), lease.Holder.About().Name)
 	return nil
 }
 
