@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/getkeyzero/kz/internal/shelltest"
 )
@@ -39,13 +40,30 @@ func (d *desk) trace(what string, f func()) string {
 		d.t.Skipf("strace cannot trace the shell: %s %v", line, err)
 	}
 	f()
-	_ = cmd.Process.Signal(syscall.SIGINT)
-	_ = cmd.Wait()
+	end(cmd)
 	text, err := os.ReadFile(log)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// end has strace let go of the shell. It may miss a signal that comes just before it
+// waits for the shell's next call, which an idle shell does not make.
+func end(strace *exec.Cmd) {
+	ended := make(chan struct{})
+	go func() {
+		_ = strace.Wait()
+		close(ended)
+	}()
+	for {
+		_ = strace.Process.Signal(syscall.SIGINT)
+		select {
+		case <-ended:
+			return
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // processes returns the programs that the shell and its children start while f
