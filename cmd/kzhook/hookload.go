@@ -69,11 +69,12 @@ func (h *hookRun) resolve(deadline time.Duration) (map[string]resolve.Result, []
 	return values, failures, signals.Err()
 }
 
-// tellOfKeys says, once for all, that nothing can be kept of what stores give.
+// tellOfKeys says, once for all, that nothing can be kept of what stores give. A
+// keychain that only does not answer now is another holder than none.
 func (h *hookRun) tellOfKeys(ctx context.Context) {
 	p := h.project
 	keeps := slices.ContainsFunc(p.Entries, func(e config.Entry) bool { _, _, keep := p.Life(e); return keep })
-	if keeps && h.inv.holder(ctx).About().Name == holder.None().About().Name && h.inv.firstTime("no-keys") {
+	if keeps && h.inv.holder(ctx) == holder.None() && h.inv.firstTime("no-keys") {
 		h.notes.lines = append(h.notes.lines, program+": nothing keeps keys here, so every shell asks the stores anew; "+program+" doctor says more")
 	}
 }

@@ -54,23 +54,25 @@ const (
 // others wait for what it gets. A value past its time is the answer if the
 // request allows that and the store cannot be reached.
 func (c Cache) All(ctx context.Context, place Place, requests []resolve.Request, ask Ask) []resolve.Result {
-	results, begun := make([]resolve.Result, len(requests)), c.begin(place)
+	results := make([]resolve.Result, len(requests))
 	pages, err := c.read(ctx, place)
 	if errors.Is(err, holder.ErrNone) {
 		return ask(ctx, requests)
 	}
-	if pages.missing(requests, c.Now()) {
+	open := pages.answer(requests, results, c.Now())
+	var begun beginning // counts only where something may be kept
+	if slices.ContainsFunc(open, func(i int) bool { return requests[i].Scope != "" }) {
 		release, err := c.lock(ctx, place.Config)
 		switch {
 		case err == nil:
 			defer release()
-			begun = c.begin(place)
-			pages, _ = c.read(ctx, place) // what the one before got
 		case ctx.Err() != nil:
 			return c.late(ctx, pages, requests)
 		}
+		begun = c.begin(place)
+		pages, _ = c.read(ctx, place) // what the one before got
+		open = pages.answer(requests, results, c.Now())
 	}
-	open := pages.answer(requests, results, c.Now())
 	if len(open) == 0 {
 		return results
 	}

@@ -44,16 +44,6 @@ func id(r resolve.Request) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// missing reports whether a request that may be kept has no answer here.
-func (p *pages) missing(requests []resolve.Request, now clock.Stamp) bool {
-	for _, i := range keepable(requests) {
-		if _, ok := p.find(requests[i], now); !ok {
-			return true
-		}
-	}
-	return false
-}
-
 // answer puts into results what is here and returns the positions of the rest.
 func (p *pages) answer(requests []resolve.Request, results []resolve.Result, now clock.Stamp) (open []int) {
 	for i, r := range requests {
