@@ -39,8 +39,8 @@ func All(ctx context.Context, providers map[string]Provider, requests []Request)
 	results := Fail(len(requests), nil)
 	batches := batch(requests)
 	answers := make(chan answer, len(batches)) // room for all, so that a late one does not block
-	for name, b := range batches {
-		go func() { answers <- answer{b, fetch(ctx, providers[name], b.refs)} }()
+	for pool, names := range pools(providers, batches) {
+		go func() { fetch(ctx, pool, providers, names, batches, answers) }()
 	}
 	for i := range results {
 		results[i].Err = errPending
@@ -61,7 +61,10 @@ func All(ctx context.Context, providers map[string]Provider, requests []Request)
 	return results
 }
 
-var errPending = errors.New("pending")
+var (
+	errPending = errors.New("pending")
+	errCrashed = errors.New("provider crashed")
+)
 
 // A refBatch is what one provider is asked: distinct refs, and which requests each serves.
 type refBatch struct {
@@ -95,20 +98,68 @@ func batch(requests []Request) map[string]*refBatch {
 	return batches
 }
 
-func fetch(ctx context.Context, p Provider, refs []Ref) (results []Result) {
-	if p == nil {
-		return Fail(len(refs), Errorf(NoTool, "no such provider"))
+// pools returns the names of the providers that are asked by one call each. The ones
+// that belong to no pool are a pool of one.
+func pools(providers map[string]Provider, batches map[string]*refBatch) map[Pool][]string {
+	pools := map[Pool][]string{}
+	for name := range batches {
+		var pool Pool = alone{name}
+		if p, ok := providers[name].(Pooled); ok {
+			pool = p.Pool()
+		}
+		pools[pool] = append(pools[pool], name)
 	}
-	// A provider's bug must cost its own secrets and not the shell's prompt.
-	// The panic's text may hold a value, so it is not passed on.
+	return pools
+}
+
+// alone is the pool of a provider that has none.
+type alone struct{ name string }
+
+func (alone) Fetch(ctx context.Context, batches []Batch) [][]Result {
+	return [][]Result{batches[0].Provider.Fetch(ctx, batches[0].Refs)}
+}
+
+// fetch asks a pool for the batches of these names, and sends an answer for each.
+func fetch(ctx context.Context, pool Pool, providers map[string]Provider, names []string, batches map[string]*refBatch, answers chan<- answer) {
+	var asked []Batch
+	var of []*refBatch
+	for _, name := range names {
+		if b := batches[name]; providers[name] != nil {
+			asked, of = append(asked, Batch{providers[name], b.refs}), append(of, b)
+		} else {
+			answers <- answer{b, Fail(len(b.refs), Errorf(NoTool, "no such provider"))}
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	for i, results := range ask(ctx, pool, asked) {
+		if n := len(of[i].refs); len(results) != n {
+			results = Fail(n, fmt.Errorf("provider gave %d answers to %d references", len(results), n))
+		}
+		answers <- answer{of[i], results}
+	}
+}
+
+// ask keeps a crash to the stores of the pool: it must cost its own secrets and not
+// the shell's prompt. The panic's text may hold a value, so it is not passed on.
+func ask(ctx context.Context, pool Pool, batches []Batch) (results [][]Result) {
 	defer func() {
 		if recover() != nil {
-			results = Fail(len(refs), errors.New("provider crashed"))
+			results = failed(batches, errCrashed)
 		}
 	}()
-	results = p.Fetch(ctx, refs)
-	if len(results) != len(refs) {
-		return Fail(len(refs), fmt.Errorf("provider gave %d answers to %d references", len(results), len(refs)))
+	results = pool.Fetch(ctx, batches)
+	if len(results) != len(batches) {
+		results = failed(batches, fmt.Errorf("pool gave %d answers to %d batches", len(results), len(batches)))
+	}
+	return results
+}
+
+func failed(batches []Batch, err error) [][]Result {
+	results := make([][]Result, len(batches))
+	for i, b := range batches {
+		results[i] = Fail(len(b.Refs), err)
 	}
 	return results
 }

@@ -65,10 +65,12 @@ const (
 )
 
 // An Error is a failure of a class. Cause is one short line in lower case
-// without any part of a value or of what a store printed; it may be empty.
+// without any part of a value or of what a store printed; it may be empty. Hint
+// is a command that mends it and can be pasted, if the store knows one.
 type Error struct {
 	Class Class
 	Cause string
+	Hint  string
 }
 
 // Error returns the cause, or the class in words when there is none.
@@ -94,9 +96,17 @@ var classWords = map[Class]string{
 	Malformed:    "malformed",
 }
 
+// Valid reports whether the class is one of those above.
+func (c Class) Valid() bool { return classWords[c] != "" }
+
 // Errorf returns an *Error of the class with a formatted cause.
 func Errorf(class Class, format string, args ...any) error {
 	return &Error{Class: class, Cause: fmt.Sprintf(format, args...)}
+}
+
+// Hinted returns an *Error of the class with a hint and a formatted cause.
+func Hinted(class Class, hint, format string, args ...any) error {
+	return &Error{Class: class, Cause: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // ClassOf returns the class of err, or "" if it has none. The end of a context

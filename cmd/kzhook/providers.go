@@ -5,6 +5,7 @@ import (
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/environ"
+	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/resolve/command"
@@ -58,7 +59,7 @@ func (inv *invocation) newProvider(settings config.Provider, p *project.Project,
 	case "command":
 		// A configuration in the home directory does not make all of it a project.
 		dirs := slices.DeleteFunc(p.Dirs(), func(dir string) bool { return dir == inv.places.home })
-		return command.New(command.Options{Argv: settings.Command, Env: outer.List(), Forbidden: dirs})
+		return command.New(command.Options{Argv: settings.Command, Options: tool.Options{Env: outer.List(), Avoid: dirs}})
 	}
 	return nil, &config.Error{Pos: settings.Pos, Key: "providers." + settings.Name, Msg: "unknown type"}
 }

@@ -66,6 +66,7 @@ func TestPackagesDependDownwards(t *testing.T) {
 
 		"seal/holder":   {"clock", "resolve", "resolve/keychain", "seal"},
 		"resolve/cache": {"clock", "seal", "seal/holder"},
+		"internal/tool": {"resolve"},
 
 		"shell":             {"environ"},
 		"delivery":          {"resolve"},

@@ -10,12 +10,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -31,23 +30,13 @@ type Options struct {
 	// an argument has {ref} the reference takes its place; if none has, it
 	// becomes the last argument.
 	Argv []string
-	// Env is the environment to choose from: the user's own, before any project
-	// added to it. A name is looked up in its PATH.
-	Env []string
-	// PassEnv names variables that the program gets besides those that stores are
-	// known to read, each as NAME or PREFIX_*.
-	PassEnv []string
-	// Forbidden are the absolute paths of directories in which no program is run:
-	// the roots of projects.
-	Forbidden []string
+	tool.Options
 }
 
 // A Provider runs the program for each reference.
 type Provider struct {
-	options Options
-	closing chan struct{}
-	close   sync.Once
-	running sync.RWMutex // read-locked by each Fetch
+	*tool.Runner
+	argv []string
 }
 
 // New returns the Provider of o. It looks for no program yet.
@@ -63,78 +52,66 @@ func New(o Options) (*Provider, error) {
 			return nil, fmt.Errorf("command: argument %q: has a NUL byte", arg)
 		}
 	}
-	for _, name := range o.PassEnv {
-		if private(name) {
-			return nil, fmt.Errorf("command: variable %q: is not passed on", name)
-		}
+	runner, err := tool.New(o.Options)
+	if err != nil {
+		return nil, fmt.Errorf("command: %w", err)
 	}
-	for _, dir := range o.Forbidden {
-		if !filepath.IsAbs(dir) {
-			return nil, fmt.Errorf("command: forbidden directory %q: not absolute", dir)
-		}
-	}
-	return &Provider{options: o, closing: make(chan struct{})}, nil
+	return &Provider{runner, o.Argv}, nil
 }
 
 // Find returns the path of the program that would be run, or an error of class
 // NoTool that says why there is none.
-func (p *Provider) Find() (string, error) { return newSearch(p.options).find(p.options.Argv[0]) }
+func (p *Provider) Find() (string, error) {
+	program, err := p.Runner.Find(p.argv[0])
+	return program.Path, err
+}
+
+// Surroundings returns a digest of all but the reference that the program's answer
+// depends on.
+func (p *Provider) Surroundings() string { return p.Runner.Surroundings(p.argv[0], p.argv...) }
 
 // Fetch implements [resolve.Provider]. What the program prints, less one newline, is
 // the value; printing nothing is Malformed, for a store that has an empty secret is
-// less likely than a program that failed and did not say so.
-//
-// When ctx ends the program and all of its process group are asked to
-// terminate, and killed 200 ms later if they have not. Fetch returns after that,
-// even if a process that left the group still holds the program's output.
+// less likely than a program that failed and did not say so. How the end of ctx
+// ends programs, [tool.Runner.Run] says.
 func (p *Provider) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Result {
-	p.running.RLock()
-	defer p.running.RUnlock()
 	if len(refs) == 0 {
 		return nil
 	}
-	search := newSearch(p.options)
-	program, err := search.find(p.options.Argv[0])
+	program, err := p.Runner.Find(p.argv[0])
 	if err != nil {
 		return resolve.Fail(len(refs), err)
 	}
-	env := environ(p.options, search.path)
-
-	results := make([]resolve.Result, len(refs))
-	slots := make(chan struct{}, parallel)
-	var wg sync.WaitGroup
-	for i, ref := range refs {
-		args, err := arguments(p.options.Argv, ref.Path)
+	return resolve.Each(ctx, refs, parallel, func(ctx context.Context, ref resolve.Ref) (resolve.Secret, error) {
+		args, err := arguments(p.argv, ref.Path)
 		if err != nil {
-			results[i].Err = err
-			continue
+			return resolve.Secret{}, err
 		}
-		wg.Go(func() {
-			slots <- struct{}{} // soon free, for every program ends soon after ctx
-			defer func() { <-slots }()
-			results[i].Secret, results[i].Err = p.run(ctx, program, args, env)
-		})
+		return p.run(ctx, program, args)
+	})
+}
+
+func (p *Provider) run(ctx context.Context, program tool.Program, args []string) (resolve.Secret, error) {
+	out, err := p.Run(ctx, program, tool.Call{Args: args})
+	if err == nil {
+		err = out.Err()
 	}
-	wg.Wait()
-	return results
+	if err != nil {
+		return resolve.Secret{}, err
+	}
+	text := tool.Line(out.Stdout)
+	if text == "" {
+		return resolve.Secret{}, resolve.Errorf(resolve.Malformed, "the program printed nothing")
+	}
+	return resolve.NewSecret(text), nil
 }
 
-// Close kills the programs of every Fetch under way, and returns when they are
-// gone. Who leaves a Fetch behind, as [resolve.All] does soon after
-// its deadline, calls it before the process ends: nobody else would kill a program that
-// ignores the request to terminate.
-func (p *Provider) Close() {
-	p.close.Do(func() { close(p.closing) })
-	p.running.Lock()
-	defer p.running.Unlock()
-}
-
-// arguments returns argv with the reference in its place.
+// arguments returns what stands behind the program in argv, with the reference in its place.
 func arguments(argv []string, ref string) ([]string, error) {
 	if err := check(ref); err != nil {
 		return nil, err
 	}
-	args := []string{argv[0]}
+	var args []string
 	named, leads := false, false
 	for _, arg := range argv[1:] {
 		named = named || strings.Contains(arg, mark)

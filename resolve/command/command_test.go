@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -78,9 +79,9 @@ func TestNewRefuses(t *testing.T) {
 		"a program from the project":   {Argv: []string{"{ref}"}},
 		"a directory of the project":   {Argv: []string{"/opt/{ref}/bin/x"}},
 		"NUL":                          {Argv: []string{"a", "b\x00c"}},
-		"kz's own variables":           {Argv: []string{"a"}, PassEnv: []string{"KZ_*"}},
-		"kz's own state":               {Argv: []string{"a"}, PassEnv: []string{"__KZ_STATE"}},
-		"relative forbidden directory": {Argv: []string{"a"}, Forbidden: []string{"work"}},
+		"kz's own variables":           {Argv: []string{"a"}, Options: tool.Options{Pass: []string{"KZ_*"}}},
+		"kz's own state":               {Argv: []string{"a"}, Options: tool.Options{Pass: []string{"__KZ_STATE"}}},
+		"relative forbidden directory": {Argv: []string{"a"}, Options: tool.Options{Avoid: []string{"work"}}},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: New has no objection", name)
@@ -240,9 +241,11 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProvider(t, Options{
-		Argv:    []string{"dump"},
-		Env:     slices.Concat(passes, stays, []string{"PATH=relative:" + dir + ":/no-such-directory::" + open + ":/usr/bin"}),
-		PassEnv: []string{"MYSTORE_*", "EXACT", "EMPTY_OK_", "LD_LIBRARY_PATH"},
+		Argv: []string{"dump"},
+		Options: tool.Options{
+			Env:  slices.Concat(passes, stays, []string{"PATH=relative:" + dir + ":/no-such-directory::" + open + ":/usr/bin"}),
+			Pass: []string{"MYSTORE_*", "EXACT", "EMPTY_OK_", "LD_LIBRARY_PATH"},
+		},
 	})
 	got := fetch(t, p, "a")
 	if got.Err != nil {
@@ -266,9 +269,11 @@ func TestPassEverything(t *testing.T) {
 	dir := t.TempDir()
 	script(t, filepath.Join(dir, "dump"), `echo "$ANY|$KZ_LOG$__KZ_STATE$KEYZERO_ENV|$PATH"`)
 	p := newProvider(t, Options{
-		Argv:    []string{"dump"},
-		Env:     []string{"ANY=any", "KZ_LOG=x", "__KZ_STATE=x", "KEYZERO_ENV=x", "PATH=relative:" + dir},
-		PassEnv: []string{"*"},
+		Argv: []string{"dump"},
+		Options: tool.Options{
+			Env:  []string{"ANY=any", "KZ_LOG=x", "__KZ_STATE=x", "KEYZERO_ENV=x", "PATH=relative:" + dir},
+			Pass: []string{"*"},
+		},
 	})
 	want(t, "everything", fetch(t, p, "a"), "any||"+dir, "")
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/getkeyzero/kz/resolve"
 )
 
+// patience is how long tool.Runner gives a program to terminate.
+const patience = 200 * time.Millisecond
+
 // slack is how much later than its deadline a Fetch may return.
 const slack = 500 * time.Millisecond
 

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -64,7 +65,7 @@ func (w *world) neverRuns(path string) {
 		{w.good + ":" + path, "good", ""},
 		{path, "", resolve.NoTool},
 	} {
-		p := newProvider(w.t, Options{Argv: []string{"op"}, Env: []string{"PATH=" + tt.path}, Forbidden: []string{w.project}})
+		p := newProvider(w.t, Options{Argv: []string{"op"}, Options: tool.Options{Env: []string{"PATH=" + tt.path}, Avoid: []string{w.project}}})
 		want(w.t, "PATH="+tt.path, fetch(w.t, p, "a"), tt.value, tt.class)
 	}
 	if _, err := os.Lstat(w.mark); err == nil {
@@ -135,7 +136,7 @@ func TestForbidden(t *testing.T) {
 		"what is not a place": {w.link(w.at("loop"), "loop"), resolve.NoTool}, // and may be one tomorrow
 	} {
 		for _, program := range []string{"op", w.good + "/op"} {
-			p := newProvider(t, Options{Argv: []string{program}, Env: []string{"PATH=" + w.good}, Forbidden: []string{w.project, tt.forbidden}})
+			p := newProvider(t, Options{Argv: []string{program}, Options: tool.Options{Env: []string{"PATH=" + w.good}, Avoid: []string{w.project, tt.forbidden}}})
 			value := ""
 			if tt.class == "" {
 				value = "good"
@@ -201,7 +202,7 @@ func TestOthersMayNotInterfere(t *testing.T) {
 			w := newWorld(t)
 			path := tt.setUp(w)
 			for _, program := range []string{"op", path + "/op"} {
-				p := newProvider(t, Options{Argv: []string{program}, Env: []string{"PATH=" + path}})
+				p := newProvider(t, Options{Argv: []string{program}, Options: tool.Options{Env: []string{"PATH=" + path}}})
 				got := fetch(t, p, "a")
 				if tt.runs {
 					want(t, program, got, "good", "")
@@ -250,7 +251,7 @@ func TestNotAProgram(t *testing.T) {
 		w.good + "/op/x":      fmt.Sprintf(`program %q: not a directory`, w.good+"/op/x"),
 		w.project + "/bin/op": fmt.Sprintf(`program %q: lies in a project`, w.project+"/bin/op"),
 	} {
-		p := newProvider(t, Options{Argv: []string{program}, Env: []string{"PATH=/first-counts-not", "PATH=" + path}, Forbidden: []string{w.project}})
+		p := newProvider(t, Options{Argv: []string{program}, Options: tool.Options{Env: []string{"PATH=/first-counts-not", "PATH=" + path}, Avoid: []string{w.project}}})
 		got := fetch(t, p, "a")
 		want(t, fmt.Sprintf("%q", program), got, "", resolve.NoTool)
 		if got.Err != nil && got.Err.Error() != text {
@@ -262,6 +263,6 @@ func TestNotAProgram(t *testing.T) {
 	}
 	// What is no program does not hide one further on, as in a shell.
 	w.must(os.MkdirAll(w.at("odd/op"), 0o755))
-	p := newProvider(t, Options{Argv: []string{"op"}, Env: []string{"PATH=" + path}})
+	p := newProvider(t, Options{Argv: []string{"op"}, Options: tool.Options{Env: []string{"PATH=" + path}}})
 	want(t, "op behind a directory of that name", fetch(t, p, "a"), "good", "")
 }

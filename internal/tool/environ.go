@@ -1,4 +1,4 @@
-package command
+package tool
 
 import (
 	"crypto/sha256"
@@ -50,19 +50,19 @@ func environ(o Options, path []string) []string {
 // steers reports whether a variable may decide which store the program asks, and as whom.
 func (o Options) steers(name string) bool {
 	return slices.ContainsFunc(passedToStores, func(p string) bool { return matches(name, p, "_") }) ||
-		slices.ContainsFunc(o.PassEnv, func(p string) bool { return matches(name, p, "*") })
+		slices.ContainsFunc(o.Pass, func(p string) bool { return matches(name, p, "*") })
 }
 
-// Surroundings returns a digest of all but the reference that the program's answer
-// depends on: which program it is, and what its environment says about the store.
-func (p *Provider) Surroundings() string {
-	program, _ := p.Find()
+// Surroundings returns a digest of what the answers of a program depend on besides
+// its arguments: which program it is, and what its environment says about stores.
+func (r *Runner) Surroundings(program string, argv ...string) string {
+	p, _ := r.Find(program)
 	h := sha256.New()
-	for _, text := range append([]string{program}, p.options.Argv...) {
+	for _, text := range append([]string{p.Path}, argv...) {
 		fmt.Fprintf(h, "%q ", text)
 	}
-	for _, entry := range environ(p.options, nil) {
-		if name, _, _ := strings.Cut(entry, "="); name == "GNUPGHOME" || p.options.steers(name) {
+	for _, entry := range environ(r.options, nil) {
+		if name, _, _ := strings.Cut(entry, "="); name == "GNUPGHOME" || r.options.steers(name) {
 			fmt.Fprintf(h, "%q ", entry)
 		}
 	}

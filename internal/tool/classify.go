@@ -1,4 +1,4 @@
-package command
+package tool
 
 import (
 	"bytes"
@@ -51,8 +51,8 @@ var phrases = []struct {
 	{"could not resolve host", resolve.Unreachable},                // curl
 }
 
-// classify returns the class that the program's messages stand for, or "".
-func classify(stderr []byte) resolve.Class {
+// Classify returns the class that a program's messages stand for, or "".
+func Classify(stderr []byte) resolve.Class {
 	text := bytes.ToLower(stderr)
 	for _, p := range phrases {
 		if bytes.Contains(text, []byte(p.text)) {

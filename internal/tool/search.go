@@ -1,4 +1,4 @@
-package command
+package tool
 
 import (
 	"errors"
@@ -30,7 +30,7 @@ type skip struct {
 
 func newSearch(o Options) *search {
 	s := &search{}
-	for _, dir := range o.Forbidden {
+	for _, dir := range o.Avoid {
 		info, err := os.Stat(dir)
 		switch {
 		case err == nil:

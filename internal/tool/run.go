@@ -1,12 +1,11 @@
-package command
+package tool
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,32 +21,25 @@ const (
 	patience = 200 * time.Millisecond
 )
 
-// run runs the program once and returns what it printed.
-func (p *Provider) run(ctx context.Context, program string, args, env []string) (resolve.Secret, error) {
-	if err := ended(ctx, p.closing); err != nil {
-		return resolve.Secret{}, err
+func (r *Runner) run(ctx context.Context, p Program, call Call) (Outcome, error) {
+	if err := ended(ctx, r.closing); err != nil {
+		return Outcome{}, err
 	}
-	c, err := start(program, args, env)
+	c, err := start(p, call)
 	if err != nil {
-		return resolve.Secret{}, resolve.Errorf(resolve.NoTool, "program %q: %v", program, cause(err))
+		return Outcome{}, resolve.Errorf(resolve.NoTool, "program %q: %v", p.Path, cause(err))
 	}
-	err = c.await(ctx, p.closing)
+	err = c.await(ctx, r.closing)
 	state := c.end()
 	switch {
 	case err != nil:
-		return resolve.Secret{}, err
-	case len(c.stdout.data) > maxOutput:
-		return resolve.Secret{}, resolve.Errorf(resolve.Malformed, "the program printed more than %d bytes", maxOutput)
+		return Outcome{}, err
+	case len(c.stdout.data) > call.Most:
+		return Outcome{}, resolve.Errorf(resolve.Malformed, "the program printed more than %d bytes", call.Most)
 	case state == nil:
-		return resolve.Secret{}, errors.New("the program cannot be ended")
-	case !state.Success():
-		return resolve.Secret{}, failure(state, c.stderr.data)
+		return Outcome{}, errImmortal
 	}
-	text := trimNewline(c.stdout.data)
-	if len(text) == 0 {
-		return resolve.Secret{}, resolve.Errorf(resolve.Malformed, "the program printed nothing")
-	}
-	return resolve.NewSecret(string(text)), nil
+	return Outcome{c.stdout.data, c.stderr.data, state}, nil
 }
 
 func ended(ctx context.Context, closing <-chan struct{}) error {
@@ -59,49 +51,100 @@ func ended(ctx context.Context, closing <-chan struct{}) error {
 	}
 }
 
-func trimNewline(text []byte) []byte {
-	if line, ok := bytes.CutSuffix(text, []byte("\n")); ok {
-		return bytes.TrimSuffix(line, []byte("\r"))
-	}
-	return text
-}
-
 // A child is a running program with the process group that it leads.
 type child struct {
 	cmd    *exec.Cmd
+	most   int
 	exited chan struct{} // closed when the program has ended, before it is reaped
 	stdout *stream
 	stderr *stream
+	events *stream  // nil if nobody listens
+	stdin  *os.File // our end; nil if the program gets nothing
 }
 
-func start(program string, args, env []string) (*child, error) {
-	stdout, out, err := newStream()
-	if err != nil {
-		return nil, err
-	}
-	stderr, errs, err := newStream()
-	if err != nil {
-		_, _ = stdout.pipe.Close(), out.Close()
-		return nil, err
-	}
+// start starts a program. What it inherits is closed here in any case, so that only
+// the program and what it starts have it.
+func start(p Program, call Call) (*child, error) {
+	c := &child{most: call.Most, exited: make(chan struct{})}
 	cmd := &exec.Cmd{
-		Path: program, Args: args, Env: env, Dir: "/", Stdout: out, Stderr: errs,
+		Path: p.Path, Args: append([]string{p.Path}, call.Args...), Env: slices.Concat([]string{}, call.Env, p.env), Dir: "/",
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
-	err = cmd.Start()
-	_, _ = out.Close(), errs.Close()
+	theirs, err := c.connect(cmd, call)
+	if err == nil {
+		err = cmd.Start()
+	}
+	for _, f := range theirs {
+		_ = f.Close()
+	}
 	if err != nil {
-		_, _ = stdout.pipe.Close(), stderr.pipe.Close()
+		c.disconnect()
 		return nil, err
 	}
-	c := &child{cmd, make(chan struct{}), stdout, stderr}
+	c.cmd = cmd
 	go func() {
 		awaitExit(cmd.Process.Pid)
 		close(c.exited)
 	}()
-	go stdout.read(readHead)
-	go stderr.read(readTail)
+	c.converse(call)
 	return c, nil
+}
+
+// connect gives the program its descriptors, and returns the ends of pipes that are its own.
+func (c *child) connect(cmd *exec.Cmd, call Call) (theirs []*os.File, err error) {
+	writer := func(s **stream) *os.File {
+		if err != nil {
+			return nil
+		}
+		var w *os.File
+		if *s, w, err = newStream(); err == nil {
+			theirs = append(theirs, w)
+		}
+		return w
+	}
+	if out := writer(&c.stdout); err == nil {
+		cmd.Stdout = out
+	}
+	if out := writer(&c.stderr); err == nil {
+		cmd.Stderr = out
+	}
+	if call.Events != nil {
+		if out := writer(&c.events); err == nil {
+			cmd.ExtraFiles = []*os.File{out}
+		}
+	}
+	if call.Stdin != nil && err == nil {
+		var in *os.File
+		if in, c.stdin, err = os.Pipe(); err == nil {
+			theirs, cmd.Stdin = append(theirs, in), in
+		}
+	}
+	return theirs, err
+}
+
+func (c *child) disconnect() {
+	for _, s := range []*stream{c.stdout, c.stderr, c.events} {
+		if s != nil {
+			_ = s.pipe.Close()
+		}
+	}
+	if c.stdin != nil {
+		_ = c.stdin.Close()
+	}
+}
+
+func (c *child) converse(call Call) {
+	go c.stdout.read(func(r io.Reader) []byte { return readHead(r, c.most) })
+	go c.stderr.read(readTail)
+	if c.events != nil {
+		go c.events.read(func(io.Reader) []byte { call.Events(c.events.pipe); return nil })
+	}
+	if c.stdin != nil {
+		go func() {
+			_, _ = c.stdin.Write(call.Stdin) // who does not read it to the end has enough
+			_ = c.stdin.Close()
+		}()
+	}
 }
 
 // await returns when the program has ended and its output with it, or was cut short.
@@ -116,7 +159,7 @@ func (c *child) await(ctx context.Context, closing <-chan struct{}) error {
 		case <-closing:
 			return context.Canceled
 		case <-output:
-			if exited == nil || len(c.stdout.data) > maxOutput {
+			if exited == nil || len(c.stdout.data) > c.most {
 				return nil
 			}
 			output = nil // closed, and the program goes on
@@ -166,8 +209,14 @@ func (c *child) end() *os.ProcessState {
 		case <-late:
 		}
 	}
-	c.stdout.close()
-	c.stderr.close()
+	if c.stdin != nil {
+		_ = c.stdin.Close()
+	}
+	for _, s := range []*stream{c.stdout, c.stderr, c.events} {
+		if s != nil {
+			s.close()
+		}
+	}
 	return state
 }
 
@@ -196,8 +245,8 @@ func (s *stream) close() {
 	<-s.done
 }
 
-func readHead(r io.Reader) []byte {
-	data, _ := io.ReadAll(io.LimitReader(r, maxOutput+1))
+func readHead(r io.Reader, most int) []byte {
+	data, _ := io.ReadAll(io.LimitReader(r, int64(most)+1))
 	return data
 }
 
@@ -214,12 +263,4 @@ func readTail(r io.Reader) []byte {
 			return tail[max(0, len(tail)-maxTail):]
 		}
 	}
-}
-
-// failure returns the error of a program that did not succeed, without what it wrote.
-func failure(state *os.ProcessState, stderr []byte) error {
-	if class := classify(stderr); class != "" {
-		return &resolve.Error{Class: class}
-	}
-	return resolve.Errorf("", "the program ended with %v", state) // of no class, and yet an answer, which others need not ask for again
 }
