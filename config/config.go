@@ -69,6 +69,9 @@ type Provider struct {
 	TTL     *time.Duration // for entries that do not say
 	Stale   *time.Duration
 	Pos     Position
+
+	Settings map[string]string // by the keys that its type has; a list is one text of lines
+	Project  bool              // a project's file says all this
 }
 
 // A Plan is what a project asks for in one environment.

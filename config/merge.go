@@ -11,13 +11,18 @@ import (
 	"github.com/getkeyzero/kz/internal/near"
 )
 
-// Types are the types of providers that this build has, sorted. One of type
-// command exists only under a name that the user gives it.
-var Types = []string{"command", "dotenv", "env", "keychain", "vault"}
+// Types are the types of providers that there are, sorted.
+var Types = []string{
+	"1password", "age", "aws", "azure", "bitwarden", "command", "doppler", "dotenv", "env", "gcp", "gopass",
+	"hashicorp", "infisical", "keychain", "pass", "plugin", "sops", "systemd", "vault",
+}
+
+// named are the types that exist only under a name that the user gives them.
+var named = []string{"command", "plugin"}
 
 // local are the types whose answers are at hand, so that nothing is gained by
 // keeping them.
-var local = []string{"dotenv", "env", "keychain", "vault"}
+var local = []string{"dotenv", "env", "keychain", "systemd", "vault"}
 
 // DefaultTTL is how long the value of a remote store is good if nobody says.
 const DefaultTTL = 15 * time.Minute
@@ -53,7 +58,7 @@ func (p Plan) Provider(name string) Provider {
 	if settings, ok := p.Providers[name]; ok {
 		return settings
 	}
-	return Provider{Name: name, Type: name}
+	return Provider{Name: name, Type: Canonical(name)}
 }
 
 // Sections returns the environments that the layers have, sorted.
@@ -155,11 +160,11 @@ func checkEntry(user User, providers map[string]Provider, e Entry) error {
 	}
 	names := slices.Sorted(maps.Keys(providers))
 	for _, t := range Types {
-		if t != "command" && !slices.Contains(names, t) {
+		if !slices.Contains(named, t) && !slices.Contains(names, t) {
 			names = append(names, t)
 		}
 	}
-	if slices.Contains(names, e.Provider) {
+	if slices.Contains(names, e.Provider) || !slices.Contains(named, Canonical(e.Provider)) && slices.Contains(Types, Canonical(e.Provider)) {
 		return e.checkOwn(providers[e.Provider])
 	}
 	slices.Sort(names)

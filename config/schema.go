@@ -14,7 +14,7 @@ const (
 	inBoth = inProject | inUser
 )
 
-// schema lists every key there is. A star stands for a name of the file's own
+// schema lists every key there is, but for what stores of one type have: see settings. A star stands for a name of the file's own
 // choosing. What redirects credentials, runs programs or widens consent is the
 // user's alone.
 var schema = []struct {
@@ -47,6 +47,8 @@ var schema = []struct {
 	{"hook.deadline", inUser},
 	{"trust", inUser},
 	{"trust.prefixes", inUser},
+	{"trust.addresses", inUser},
+	{"trust.addresses.*", inUser},
 	{"names", inUser},
 	{"names.allow", inUser},
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,9 @@ type User struct {
 	Prefixes   []string      // directories below which every configuration is allowed
 	AllowNames []string      // names of [Dangerous] that projects may set
 	Providers  map[string]Provider
+	// Addresses are the origins, by the name or the type of a provider, to which a
+	// project may have the user's credentials sent.
+	Addresses map[string][]string
 }
 
 // DefaultDeadline is how long a hook waits for stores if the user does not say.
@@ -37,7 +41,7 @@ func ParseUser(f File, home string) (User, error) {
 		errs = append(errs, err)
 		errs = append(errs, d.check(inUser, table, name, name)...)
 	}
-	errs = append(errs, u.deadline(d), u.prefixes(d, home), u.names(d))
+	errs = append(errs, u.deadline(d), u.prefixes(d, home), u.addresses(d), u.names(d))
 	providers, more := d.providers(inUser)
 	u.Providers = providers
 	err = errors.Join(append(errs, more...)...)
@@ -72,6 +76,54 @@ func (u *User) prefixes(d *document, home string) error {
 	}
 	u.Prefixes = list
 	return err
+}
+
+func (u *User) addresses(d *document) error {
+	trust, _ := d.table["trust"].(map[string]any)
+	table, err := d.sub(trust, "trust", "addresses")
+	if err != nil {
+		return err
+	}
+	u.Addresses = map[string][]string{}
+	for _, name := range d.names(table, "trust", "addresses") {
+		list, err := d.textList(table[name], "trust", "addresses", name)
+		for _, address := range list {
+			if err == nil {
+				err = isAddress(address)
+			}
+		}
+		if err != nil {
+			return errorAt(d.at("trust", "addresses", name), "trust.addresses."+name, "%v", err)
+		}
+		u.Addresses[Canonical(name)] = list
+	}
+	return nil
+}
+
+// Vouches reports whether the user lists the address that a project chose for a store.
+func (u User) Vouches(p Provider) bool {
+	want := origin(p.Settings["address"])
+	for _, name := range []string{p.Name, p.Type} {
+		for _, address := range u.Addresses[name] {
+			if origin(address) == want {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// origin returns an address's scheme, host and port.
+func origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
 func (u *User) names(d *document) error {
@@ -137,11 +189,9 @@ func (d *document) provider(s scope, table map[string]any, name string) (Provide
 	if !validLabel(name) {
 		return p, errorAt(p.Pos, "providers."+name, "cannot name a provider: letters, digits, dots, hyphens, underscores, at most 64")
 	}
-	if errs := d.check(s, settings, "providers.*", at...); errs != nil {
-		return p, errs[0]
-	}
 	o := &options{d: d, table: settings, at: at}
 	p.Type, _ = o.text("type")
+	p.Type, p.Project = Canonical(p.Type), s == inProject
 	p.TTL, p.Stale = o.duration("ttl"), o.duration("stale")
 	if value, ok := settings["command"]; ok && o.err == nil {
 		p.Command, o.err = d.textList(value, "providers", name, "command")
@@ -152,12 +202,19 @@ func (d *document) provider(s scope, table map[string]any, name string) (Provide
 		o.fail("type", "is missing")
 	case !slices.Contains(Types, p.Type):
 		o.err = d.unknownType(p)
-	case s == inProject && p.Type != name && slices.Contains(Types, name):
+	case s == inProject && p.Type != Canonical(name) && slices.Contains(Types, Canonical(name)):
 		o.fail("type", "must be %q, which is what the name says", name)
-	case p.Type == "command" && s == inProject:
-		o.fail("type", "only the user's own configuration may have a provider that runs a command")
+	case slices.Contains(named, p.Type) && s == inProject:
+		o.fail("type", "only the user's own configuration may have a provider that runs a program of its choice")
+	case s == inProject && len(p.Command) > 0:
+		o.fail("command", "only the user's own configuration may have this")
 	case (p.Type == "command") != (len(p.Command) > 0):
 		o.fail("command", "goes with type = \"command\", and that with it")
+	default:
+		p.Settings = o.settings(s, p.Type)
+	}
+	if o.err == nil && p.Type == "plugin" && p.Settings["program"] == "" {
+		o.fail("program", "is missing: the path of the program")
 	}
 	return p, o.err
 }

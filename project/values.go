@@ -134,7 +134,13 @@ func (c *composer) request(e config.Entry) resolve.Request {
 	return r
 }
 
-func settingsText(p config.Provider) string { return fmt.Sprintf("%q %q", p.Type, p.Command) }
+func settingsText(p config.Provider) string {
+	text := fmt.Sprintf("%q %q", p.Type, p.Command)
+	for _, key := range slices.Sorted(maps.Keys(p.Settings)) {
+		text += fmt.Sprintf(" %q=%q", key, p.Settings[key])
+	}
+	return text
+}
 
 // Settings returns a digest of what the configurations say about the stores that
 // the plan names, "" if that is nothing.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -96,7 +97,7 @@ func source(plan config.Plan, e config.Entry) string {
 	case e.Provider != "":
 		text = e.Provider
 		if p, named := plan.Providers[e.Provider]; named {
-			text += " (" + p.Type + ")"
+			text += " (" + storeText(p) + ")"
 		}
 		text += " " + e.Ref
 		if e.Dir != plan.Dir {
@@ -124,6 +125,15 @@ func source(plan config.Plan, e config.Entry) string {
 	}
 	if e.Optional {
 		text += " if there is one"
+	}
+	return text
+}
+
+// storeText says which store a provider is: its type and its settings.
+func storeText(p config.Provider) string {
+	text := p.Type
+	for _, key := range slices.Sorted(maps.Keys(p.Settings)) {
+		text += " " + key + "=" + strings.ReplaceAll(p.Settings[key], "\n", ",")
 	}
 	return text
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"syscall"
 	"time"
 
@@ -67,7 +66,7 @@ type child struct {
 func start(p Program, call Call) (*child, error) {
 	c := &child{most: call.Most, exited: make(chan struct{})}
 	cmd := &exec.Cmd{
-		Path: p.Path, Args: append([]string{p.Path}, call.Args...), Env: slices.Concat([]string{}, call.Env, p.env), Dir: "/",
+		Path: p.Path, Args: append([]string{p.Path}, call.Args...), Env: append(append([]string{}, call.Env...), p.env...), Dir: "/", // not nil, which exec would take for the environment of this process
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}
 	theirs, err := c.connect(cmd, call)

@@ -1,0 +1,206 @@
+// Package fetch answers one request of package protocol: it makes the stores
+// that the request names, asks them all at once, and puts the answers together.
+package fetch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/getkeyzero/kz/protocol"
+	"github.com/getkeyzero/kz/resolve"
+)
+
+// Makers have, by the type of store, what makes its provider.
+type Makers map[string]func(resolve.Setup) (resolve.Provider, error)
+
+// A Server answers requests.
+type Server struct {
+	Makers Makers
+	Env    []string  // of the user, as "NAME=value"
+	Events io.Writer // is told what stores wait for; may be nil
+}
+
+// Serve reads one request from in and writes its response to out. An error is one of
+// the request or of out: what goes wrong with a store is a part of the response.
+func (s Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
+	q, err := protocol.ReadRequest(in)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.DeadlineMS)*time.Millisecond)
+	defer cancel()
+	data, err := json.Marshal(protocol.Response{Protocol: protocol.Version, Providers: s.answers(ctx, q)})
+	if err != nil {
+		return errors.New("the response cannot be encoded")
+	}
+	_, err = out.Write(append(data, '\n'))
+	return err
+}
+
+func (s Server) answers(ctx context.Context, q protocol.Request) []protocol.Answer {
+	answers := make([]protocol.Answer, len(q.Providers))
+	providers := make([]resolve.Provider, len(q.Providers))
+	for i, p := range q.Providers {
+		var err error
+		providers[i], err = s.provider(q, p)
+		answers[i] = protocol.Answer{Name: p.Name, Error: protocol.NewError(err)}
+	}
+	defer closeAll(providers)
+	if q.Op == protocol.Fetch {
+		fetch(ctx, q, providers, answers)
+		return answers
+	}
+	var wg sync.WaitGroup
+	for i, p := range q.Providers {
+		if answers[i].Error == nil {
+			wg.Go(func() { s.one(ctx, q.Op, p, providers[i], &answers[i]) })
+		}
+	}
+	wg.Wait()
+	return answers
+}
+
+func closeAll(providers []resolve.Provider) {
+	for _, p := range providers {
+		if c, ok := p.(interface{ Close() }); ok {
+			c.Close()
+		}
+	}
+}
+
+func (s Server) provider(q protocol.Request, p protocol.Provider) (resolve.Provider, error) {
+	make, ok := s.Makers[p.Type]
+	if !ok {
+		return nil, resolve.Errorf(resolve.NoTool, "stores of type %q are not known here", p.Type)
+	}
+	return make(resolve.Setup{
+		Settings: p.Settings, Env: s.Env, Avoid: q.Avoid,
+		Tell: func(text string) { s.tell(p.Name, text) },
+	})
+}
+
+func (s Server) tell(provider, text string) {
+	if s.Events == nil {
+		return
+	}
+	if data, err := json.Marshal(protocol.Event{Provider: provider, Text: text}); err == nil {
+		_, _ = s.Events.Write(append(data, '\n'))
+	}
+}
+
+// fetch has all stores asked at once. [resolve.All] keeps the deadline even where a
+// store does not, so that what the others gave gets out.
+func fetch(ctx context.Context, q protocol.Request, providers []resolve.Provider, answers []protocol.Answer) {
+	ready := map[string]resolve.Provider{}
+	var requests []resolve.Request
+	for i, p := range q.Providers {
+		if answers[i].Error != nil {
+			continue
+		}
+		ready[fmt.Sprint(i)] = whole{providers[i]}
+		for _, r := range p.Refs {
+			requests = append(requests, resolve.Request{Provider: fmt.Sprint(i), Ref: resolve.Ref{Path: r.Ref, Dir: r.Dir}})
+		}
+	}
+	results := resolve.All(ctx, ready, requests)
+	for i, p := range q.Providers {
+		if answers[i].Error != nil {
+			continue
+		}
+		answers[i].Results = make([]protocol.Result, len(p.Refs))
+		for j := range p.Refs {
+			answers[i].Results[j] = result(results[0])
+			results = results[1:]
+		}
+	}
+}
+
+// whole is a provider whose values kz checks itself, which takes fields out of them.
+type whole struct{ resolve.Provider }
+
+func result(r resolve.Result) protocol.Result {
+	if r.Err != nil {
+		return protocol.Result{Error: protocol.NewError(r.Err)}
+	}
+	return protocol.Result{Value: protocol.NewValue(r.Secret)}
+}
+
+// one does for a store what is not Fetch.
+func (s Server) one(ctx context.Context, op string, p protocol.Provider, provider resolve.Provider, a *protocol.Answer) {
+	defer func() {
+		if recover() != nil { // with words that may hold a value
+			*a = protocol.Answer{Name: p.Name, Error: &protocol.Error{Cause: "provider crashed"}}
+		}
+	}()
+	var err error
+	switch op {
+	case protocol.Store:
+		var results []protocol.Result
+		results, err = store(ctx, p, provider)
+		a.Results = results
+	case protocol.Probe:
+		a.Status, err = probe(ctx, provider)
+	case protocol.List:
+		a.Items, err = list(ctx, provider)
+	}
+	a.Error = protocol.NewError(err)
+}
+
+func store(ctx context.Context, p protocol.Provider, provider resolve.Provider) ([]protocol.Result, error) {
+	storer, ok := provider.(resolve.Storer)
+	if !ok {
+		return nil, resolve.Errorf(resolve.Denied, "kz only reads from this store")
+	}
+	secret, err := p.Value.Secret()
+	if err == nil {
+		err = storer.Store(ctx, resolve.Ref{Path: p.Refs[0].Ref, Dir: p.Refs[0].Dir}, secret)
+	}
+	return []protocol.Result{{Error: protocol.NewError(err)}}, nil
+}
+
+func probe(ctx context.Context, provider resolve.Provider) (*protocol.Standing, error) {
+	prober, ok := provider.(resolve.Prober)
+	if !ok {
+		return &protocol.Standing{}, nil
+	}
+	standing, err := prober.Probe(ctx)
+	return (*protocol.Standing)(&standing), err
+}
+
+func list(ctx context.Context, provider resolve.Provider) ([]string, error) {
+	lister, ok := provider.(resolve.Lister)
+	if !ok {
+		return nil, nil
+	}
+	return lister.List(ctx)
+}
+
+// Main is the whole of a program that speaks the protocol. It returns the exit status.
+func Main(makers Makers) int {
+	s := Server{Makers: makers, Env: os.Environ()}
+	if events := os.NewFile(3, "events"); usable(events) {
+		s.Events = events
+	}
+	if slices.Contains(os.Args[1:], "--version") || len(os.Args) > 1 {
+		fmt.Fprintf(os.Stderr, "%s is run by kz, which gives it one request of %s on stdin\n", os.Args[0], protocol.Version)
+		return 2
+	}
+	if err := s.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "kz-fetch:", err)
+		return 1
+	}
+	return 0
+}
+
+// usable reports whether there is a descriptor, and it is a pipe that kz reads.
+func usable(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
+}
