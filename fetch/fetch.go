@@ -95,35 +95,31 @@ func (s Server) tell(provider, text string) {
 	}
 }
 
-// fetch has all stores asked at once. [resolve.All] keeps the deadline even where a
+// fetch has all stores asked at once. [resolve.Ask] keeps the deadline even where a
 // store does not, so that what the others gave gets out.
 func fetch(ctx context.Context, q protocol.Request, providers []resolve.Provider, answers []protocol.Answer) {
-	ready := map[string]resolve.Provider{}
-	var requests []resolve.Request
+	var batches []resolve.Batch
+	var of []*protocol.Answer
 	for i, p := range q.Providers {
-		if answers[i].Error != nil {
-			continue
-		}
-		ready[fmt.Sprint(i)] = whole{providers[i]}
-		for _, r := range p.Refs {
-			requests = append(requests, resolve.Request{Provider: fmt.Sprint(i), Ref: resolve.Ref{Path: r.Ref, Dir: r.Dir}})
+		if answers[i].Error == nil {
+			batches = append(batches, resolve.Batch{Provider: providers[i], Refs: refs(p)})
+			of = append(of, &answers[i])
 		}
 	}
-	results := resolve.All(ctx, ready, requests)
-	for i, p := range q.Providers {
-		if answers[i].Error != nil {
-			continue
-		}
-		answers[i].Results = make([]protocol.Result, len(p.Refs))
-		for j := range p.Refs {
-			answers[i].Results[j] = result(results[0])
-			results = results[1:]
+	for i, results := range resolve.Ask(ctx, batches) {
+		for _, r := range results {
+			of[i].Results = append(of[i].Results, result(r))
 		}
 	}
 }
 
-// whole is a provider whose values kz checks itself, which takes fields out of them.
-type whole struct{ resolve.Provider }
+func refs(p protocol.Provider) []resolve.Ref {
+	refs := make([]resolve.Ref, len(p.Refs))
+	for i, r := range p.Refs {
+		refs[i] = resolve.Ref{Path: r.Ref, Dir: r.Dir}
+	}
+	return refs
+}
 
 func result(r resolve.Result) protocol.Result {
 	if r.Err != nil {
@@ -160,7 +156,7 @@ func store(ctx context.Context, p protocol.Provider, provider resolve.Provider) 
 	}
 	secret, err := p.Value.Secret()
 	if err == nil {
-		err = storer.Store(ctx, resolve.Ref{Path: p.Refs[0].Ref, Dir: p.Refs[0].Dir}, secret)
+		err = storer.Store(ctx, refs(p)[0], secret)
 	}
 	return []protocol.Result{{Error: protocol.NewError(err)}}, nil
 }

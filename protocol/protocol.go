@@ -140,7 +140,10 @@ func NewError(err error) *Error {
 	if errors.As(err, &e) {
 		return &Error{string(e.Class), err.Error(), e.Hint}
 	}
-	return &Error{Class: string(resolve.ClassOf(err)), Cause: err.Error()}
+	if class := resolve.ClassOf(err); class != "" { // the end of a context, in words that are not for users
+		return &Error{Class: string(class)}
+	}
+	return &Error{Cause: err.Error()}
 }
 
 // Err returns the Error as one of package resolve. A class that does not exist is none.

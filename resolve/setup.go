@@ -66,21 +66,3 @@ type Prober interface {
 type Lister interface {
 	List(ctx context.Context) ([]string, error)
 }
-
-// A Batch is what one Provider is asked.
-type Batch struct {
-	Provider Provider
-	Refs     []Ref
-}
-
-// A Pool asks several stores by one call.
-type Pool interface {
-	// Fetch returns for each batch what its provider's Fetch would.
-	Fetch(ctx context.Context, batches []Batch) [][]Result
-}
-
-// A Pooled provider is asked together with the others of its Pool.
-type Pooled interface {
-	Provider
-	Pool() Pool // of a type that can be compared
-}
