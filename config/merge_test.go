@@ -123,8 +123,10 @@ func TestMergeProviders(t *testing.T) {
 		"the user's, made a local one": {"[providers.op]\ntype = 'env'\n", `1: providers.op: is of type "command" in the user's own configuration`},
 		"one misspelt":                 {"[secrets]\nA = 'keychian://A'\n", `2: A: unknown provider "keychian"; did you mean "keychain"?`},
 		"the user's, misspelt":         {"[secrets]\nA = 'mien://A'\n", `2: A: unknown provider "mien"; did you mean "mine"?`},
-		"none like it":                 {"[secrets]\nA = 'zzzzzz://A'\n", `2: A: unknown provider "zzzzzz"; there are: 1password, dotenv, env, keychain, mine, op, vault`},
-		"a command that nobody named":  {"[secrets]\nA = 'command://A'\n", `2: A: unknown provider "command"; there are: 1password, dotenv, env, keychain, mine, op, vault`},
+		"none like it":                 {"[secrets]\nA = 'zzzzzz://A'\n", `2: A: unknown provider "zzzzzz"; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, mine, op, pass, sops, systemd, vault`},
+		"a command that nobody named":  {"[secrets]\nA = 'command://A'\n", `2: A: unknown provider "command"; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, mine, op, pass, sops, systemd, vault`},
+		"a plug-in that nobody named":  {"[secrets]\nA = 'plugin://A'\n", `2: A: unknown provider "plugin"; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, mine, op, pass, sops, systemd, vault`},
+		"another name of a type":       {"[secrets]\nA = 'vault-server://a/b#c'\nB = 'openbao://a/b#c'\n", ""},
 		"only in another environment":  {"[x.secrets]\nA = 'zzzzzz://A'\n", ""},
 		"a template needs none":        {"[secrets]\nA = { template = 'x' }\n", ""},
 	} {
@@ -162,7 +164,7 @@ func TestMergeKeepsOwnKeysBack(t *testing.T) {
 func TestMergeNamesProvidersOnce(t *testing.T) {
 	user := User{Providers: map[string]Provider{"env": {Name: "env", Type: "env"}}}
 	_, err := Merge(user, []*Layer{layer(t, "project", "[secrets]\nA = 'zzzzzz://A'\n")}, "")
-	if err == nil || !strings.HasSuffix(err.Error(), "; there are: dotenv, env, keychain, vault") {
+	if err == nil || !strings.HasSuffix(err.Error(), "; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, pass, sops, systemd, vault") {
 		t.Errorf("Merge = %v", err)
 	}
 }

@@ -200,6 +200,8 @@ var accepts = map[string]string{
 	"hook.deadline":         "text",
 	"trust":                 "table",
 	"trust.prefixes":        "list",
+	"trust.addresses":       "table",
+	"trust.addresses.*":     "list",
 	"names":                 "table",
 	"names.allow":           "list",
 }
@@ -296,7 +298,7 @@ func TestScopes(t *testing.T) {
 		checkError(t, "["+name+".env]", err, 1, name+": "+message)
 	}
 	_, err := parse("[providers.x]\ntype = 'command'\n")
-	checkError(t, "a command", err, 2, "x.type: only the user's own configuration may have a provider that runs a command")
+	checkError(t, "a command", err, 2, "x.type: only the user's own configuration may have a provider that runs a program of its own")
 }
 
 func TestParseErrors(t *testing.T) {
@@ -364,7 +366,7 @@ func TestParseErrors(t *testing.T) {
 		"an odd provider table":        {"[providers.'../x']\ntype = 'env'\n", 1, "providers.../x: cannot name a provider: letters, digits, dots, hyphens, underscores, at most 64"},
 		"a provider without a type":    {"[providers.x]\n", 1, "x.type: is missing"},
 		"a provider of an odd type":    {"[providers.x]\ntype = 'keychian'\n", 2, `providers.x: unknown type "keychian"; did you mean "keychain"?`},
-		"a provider of no type at all": {"[providers.x]\ntype = 'zzz'\n", 2, `providers.x: unknown type "zzz"; there are: command, dotenv, env, keychain, vault`},
+		"a provider of no type at all": {"[providers.x]\ntype = 'zzz'\n", 2, `providers.x: unknown type "zzz"; there are: 1password, age, aws, azure, bitwarden, command, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, pass, plugin, sops, systemd, vault`},
 		"a store under another's name": {"[providers.dotenv]\ntype = 'keychain'\n", 2, `dotenv.type: must be "dotenv", which is what the name says`},
 		"not TOML":                     {"[env]\nA = " + canary + "\n", 2, "not TOML: unexpected character U+004B 'K' at start of value"},
 		"a text that does not end":     {"[env]\nA = \"" + canary + "\nB = 1\n", 2, "not TOML: basic strings cannot have new lines"},

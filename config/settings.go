@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -98,6 +99,7 @@ func (o *options) settings(s scope, typ string) map[string]string {
 		known, ok := of[key]
 		switch {
 		case o.err != nil:
+		case !ok && typ == "" && isSetting(key): // of which type, the file does not say
 		case !ok && typ == "plugin":
 			values[key] = o.setting(key, setting{})
 		case !ok:
@@ -112,6 +114,10 @@ func (o *options) settings(s scope, typ string) map[string]string {
 		return nil
 	}
 	return values
+}
+
+func isSetting(key string) bool {
+	return slices.ContainsFunc(settings, func(s setting) bool { return s.key == key })
 }
 
 func keysOf(of map[string]setting, s scope) []string {
@@ -209,8 +215,13 @@ func isAddress(text string) error {
 		return fmt.Errorf("want https://HOST")
 	case u.Scheme == "https":
 		return nil
-	case u.Scheme == "http" && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1"):
+	case u.Scheme == "http" && isLoopback(u.Hostname()):
 		return nil
 	}
 	return fmt.Errorf("must begin with https://")
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }

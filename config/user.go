@@ -189,6 +189,9 @@ func (d *document) provider(s scope, table map[string]any, name string) (Provide
 	if !validLabel(name) {
 		return p, errorAt(p.Pos, "providers."+name, "cannot name a provider: letters, digits, dots, hyphens, underscores, at most 64")
 	}
+	if _, ok := settings["command"]; ok && s == inProject {
+		return p, errorAt(d.at("providers", name, "command"), "providers."+name+".command", "only the user's own configuration may have this")
+	}
 	o := &options{d: d, table: settings, at: at}
 	p.Type, _ = o.text("type")
 	p.Type, p.Project = Canonical(p.Type), s == inProject
@@ -199,15 +202,14 @@ func (d *document) provider(s scope, table map[string]any, name string) (Provide
 	switch {
 	case o.err != nil:
 	case p.Type == "":
+		o.settings(s, "")
 		o.fail("type", "is missing")
 	case !slices.Contains(Types, p.Type):
 		o.err = d.unknownType(p)
 	case s == inProject && p.Type != Canonical(name) && slices.Contains(Types, Canonical(name)):
 		o.fail("type", "must be %q, which is what the name says", name)
 	case slices.Contains(named, p.Type) && s == inProject:
-		o.fail("type", "only the user's own configuration may have a provider that runs a program of its choice")
-	case s == inProject && len(p.Command) > 0:
-		o.fail("command", "only the user's own configuration may have this")
+		o.fail("type", "only the user's own configuration may have a provider that runs a program of its own")
 	case (p.Type == "command") != (len(p.Command) > 0):
 		o.fail("command", "goes with type = \"command\", and that with it")
 	default:
