@@ -20,6 +20,9 @@ var Types = []string{
 // named are the types that exist only under a name that the user gives them.
 var named = []string{"command", "plugin"}
 
+// Named reports whether a type exists only under a name that the user gives it.
+func Named(typ string) bool { return slices.Contains(named, typ) }
+
 // local are the types whose answers are at hand, so that nothing is gained by
 // keeping them.
 var local = []string{"dotenv", "env", "keychain", "systemd", "vault"}

@@ -36,7 +36,10 @@ func (s Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.DeadlineMS)*time.Millisecond)
 	defer cancel()
-	data, err := json.Marshal(protocol.Response{Protocol: protocol.Version, Providers: s.answers(ctx, q)})
+	providers, answers := s.open(q)
+	defer closeAll(providers) // when the response is out, for it may take time
+	s.answer(ctx, q, providers, answers)
+	data, err := json.Marshal(protocol.Response{Protocol: protocol.Version, Providers: answers})
 	if err != nil {
 		return errors.New("the response cannot be encoded")
 	}
@@ -44,18 +47,23 @@ func (s Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	return err
 }
 
-func (s Server) answers(ctx context.Context, q protocol.Request) []protocol.Answer {
-	answers := make([]protocol.Answer, len(q.Providers))
+// open makes the stores, and begins an answer for each.
+func (s Server) open(q protocol.Request) ([]resolve.Provider, []protocol.Answer) {
 	providers := make([]resolve.Provider, len(q.Providers))
+	answers := make([]protocol.Answer, len(q.Providers))
 	for i, p := range q.Providers {
 		var err error
 		providers[i], err = s.provider(q, p)
 		answers[i] = protocol.Answer{Name: p.Name, Error: protocol.NewError(err)}
 	}
-	defer closeAll(providers)
+	return providers, answers
+}
+
+// answer does what the request is for with all stores that could be made.
+func (s Server) answer(ctx context.Context, q protocol.Request, providers []resolve.Provider, answers []protocol.Answer) {
 	if q.Op == protocol.Fetch {
 		fetch(ctx, q, providers, answers)
-		return answers
+		return
 	}
 	var wg sync.WaitGroup
 	for i, p := range q.Providers {
@@ -64,7 +72,6 @@ func (s Server) answers(ctx context.Context, q protocol.Request) []protocol.Answ
 		}
 	}
 	wg.Wait()
-	return answers
 }
 
 func closeAll(providers []resolve.Provider) {

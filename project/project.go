@@ -147,6 +147,9 @@ func trusted(files []config.File) []trust.File {
 // TrustFiles returns the files in the form in which consent is given to them.
 func (p *Project) TrustFiles() []trust.File { return trusted(p.Files) }
 
+// Vouches reports whether the user lists the address that the project chose for a store.
+func (p *Project) Vouches(store config.Provider) bool { return p.user.Vouches(store) }
+
 // Dirs returns the directories of the project's files.
 func (p *Project) Dirs() []string {
 	var dirs []string

@@ -18,6 +18,7 @@ import (
 type Failure struct {
 	Entry config.Entry
 	Err   error
+	Type  string // of the store, as config has types
 }
 
 // Error names the variable, the store and the cause.
@@ -56,7 +57,7 @@ func (p *Project) Values(ctx context.Context, fetch Fetch, outer environ.Env, wa
 			r.Err = resolve.Errorf(resolve.Malformed, "with this one all values have more than %d KiB", maxTotal>>10)
 		}
 		if r.Err != nil {
-			failures = append(failures, &Failure{e, r.Err})
+			failures = append(failures, &Failure{e, r.Err, p.Provider(e.Provider).Type})
 			continue
 		}
 		values[e.Name] = r

@@ -241,8 +241,8 @@ E = "keychain://none"
 func TestFailure(t *testing.T) {
 	cause := resolve.Errorf(resolve.Denied, "")
 	for want, f := range map[string]*Failure{
-		"A: keychain: access denied": {config.Entry{Name: "A", Provider: "keychain"}, cause},
-		"A: access denied":           {config.Entry{Name: "A"}, cause},
+		"A: keychain: access denied": {config.Entry{Name: "A", Provider: "keychain"}, cause, "keychain"},
+		"A: access denied":           {config.Entry{Name: "A"}, cause, ""},
 	} {
 		if f.Error() != want || resolve.ClassOf(f) != resolve.Denied {
 			t.Errorf("the failure reads %q of class %q, want %q", f.Error(), resolve.ClassOf(f), want)

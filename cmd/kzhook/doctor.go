@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -147,23 +150,35 @@ func (inv *invocation) examineProject(ctx context.Context) []finding {
 	return append(list, inv.examineStores(ctx, o.Project, providers)...)
 }
 
-// examineStores asks each store whether it is there, and for no secret.
+// examineStores asks all stores at once whether they are there, and for no secret.
 func (inv *invocation) examineStores(ctx context.Context, p *project.Project, providers map[string]resolve.Provider) []finding {
-	var list []finding
-	for _, e := range p.Entries {
-		name := "store " + e.Provider
-		if e.Provider == "" || slices.ContainsFunc(list, func(f finding) bool { return f.subject == name }) {
-			continue
-		}
-		state, err := probe(ctx, providers[e.Provider])
-		f := finding{subject: name, state: state}
-		if err != nil {
-			f.state, f.wrong = inv.message(err), true
-			f.hint = inv.adviceFor(e.Provider, err, nil)
-		}
-		list = append(list, f)
+	ctx, cancel := context.WithTimeout(ctx, probeDeadline)
+	defer cancel()
+	names := slices.Sorted(maps.Keys(providers))
+	list := make([]finding, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { list[i] = inv.examineStore(ctx, p.Provider(name), providers[name]) })
 	}
+	wg.Wait()
 	return list
+}
+
+// probeDeadline is how long stores have to say whether they can be used.
+const probeDeadline = 10 * time.Second
+
+func (inv *invocation) examineStore(ctx context.Context, settings config.Provider, provider resolve.Provider) finding {
+	f := finding{subject: "store " + settings.Name}
+	if settings.Name != settings.Type {
+		f.subject += " (" + settings.Type + ")"
+	}
+	state, err := probe(ctx, provider)
+	f.state = state
+	if err != nil {
+		f.state, f.wrong = inv.message(err), true
+		f.hint = inv.adviceFor(settings.Type, err, nil)
+	}
+	return f
 }
 
 func probe(ctx context.Context, p resolve.Provider) (state string, err error) {
@@ -174,6 +189,32 @@ func probe(ctx context.Context, p resolve.Provider) (state string, err error) {
 		return "unlocked", p.Available(ctx)
 	case *command.Provider:
 		return p.Find()
+	case refusing:
+		return "", p.err
+	case resolve.Prober:
+		standing, err := p.Probe(ctx)
+		return standingText(standing), err
 	}
 	return "read where it is", nil
+}
+
+// standingText says how a store can be used, and how safe what opens it lies.
+func standingText(s resolve.Standing) string {
+	var parts []string
+	if s.Through != "" {
+		parts = append(parts, "through "+s.Through)
+	}
+	if s.As != "" {
+		parts = append(parts, "signed in as "+s.As)
+	}
+	switch {
+	case s.Credential != "" && s.Plain:
+		parts = append(parts, "its credential lies in plain text: "+s.Credential)
+	case s.Credential != "":
+		parts = append(parts, "its credential: "+s.Credential)
+	}
+	if len(parts) == 0 {
+		return "can be asked"
+	}
+	return strings.Join(parts, "; ")
 }

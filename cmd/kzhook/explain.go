@@ -114,7 +114,7 @@ func (inv *invocation) explain(err error) (code int, hint string) {
 		}
 		return exitConfig, ""
 	case errors.As(err, &failure):
-		return failureStatus(failure), inv.adviceFor(failure.Entry.Provider, failure.Err, []string{failure.Entry.Name})
+		return failureStatus(failure), inv.adviceFor(failure.Type, failure.Err, []string{failure.Entry.Name})
 	case vaultStatus(err) != 0:
 		return vaultStatus(err), inv.adviceOnVault(err)
 	case resolve.ClassOf(err) != "":
@@ -217,11 +217,12 @@ func (inv *invocation) unlockLine() string {
 	return program + " vault unlock"
 }
 
-// adviceFor returns the command that mends what a store says of the secrets of
-// these names, if there is one.
-func (inv *invocation) adviceFor(provider string, err error, names []string) string {
+// adviceFor returns the command that mends what a store of the type says of the
+// secrets of these names, if there is one.
+func (inv *invocation) adviceFor(typ string, err error, names []string) string {
 	var refused *refusal
 	var missing *notFound
+	var store *resolve.Error
 	class := resolve.ClassOf(err)
 	switch {
 	case errors.As(err, &refused):
@@ -230,14 +231,13 @@ func (inv *invocation) adviceFor(provider string, err error, names []string) str
 		return missing.hint
 	case vaultStatus(err) != 0:
 		return inv.adviceOnVault(err)
-	case class == resolve.NotFound && errors.Is(err, fs.ErrNotExist) && provider == "vault":
+	case errors.As(err, &store) && store.Hint != "":
+		return store.Hint
+	case class == resolve.NotFound && errors.Is(err, fs.ErrNotExist) && typ == "vault":
 		return program + " vault init"
-	case class == resolve.NotFound && (provider == "keychain" || provider == "vault"):
-		if len(names) == 0 {
-			return ""
-		}
+	case class == resolve.NotFound && takesValues(typ) && len(names) > 0:
 		return program + " put " + strings.Join(names, " ")
-	case class == resolve.Timeout, class == resolve.Throttled, class == resolve.Unreachable && provider != "keychain":
+	case class == resolve.Timeout, class == resolve.Throttled, class == resolve.Unreachable && typ != "keychain":
 		return program + " reload"
 	}
 	return ""

@@ -73,7 +73,7 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 	}
 	for i, e := range entries {
 		if err := store.Store(ctx, refs[i], resolve.NewSecret(e.Value)); err != nil {
-			return &project.Failure{Entry: config.Entry{Name: e.Name, Provider: to}, Err: err}
+			return &project.Failure{Entry: config.Entry{Name: e.Name, Provider: to}, Err: err, Type: config.Canonical(to)}
 		}
 	}
 	err = inv.change(path, edit)
@@ -169,12 +169,12 @@ func (inv *invocation) importStore(name string) (importTarget, error) {
 	}
 	settings, ok := user.Providers[name]
 	if !ok {
-		settings = config.Provider{Name: name, Type: name}
+		settings = config.Provider{Name: name, Type: config.Canonical(name)}
 	}
-	if !slices.Contains(config.Types, settings.Type) || settings.Type == "command" && len(settings.Command) == 0 {
+	if !slices.Contains(config.Types, settings.Type) || !ok && config.Named(settings.Type) {
 		return nil, usageError(fmt.Sprintf("import: unknown provider %q%s", name, didYouMean(name, config.Types)))
 	}
-	provider, err := inv.newProvider(settings, &project.Project{}, inv.env)
+	provider, err := inv.stores(&project.Project{}, inv.env).open(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func checkFree(ctx context.Context, to string, store resolve.Provider, entries [
 		switch {
 		case resolve.ClassOf(r.Err) == resolve.NotFound, r.Err == nil && r.Secret.Reveal() == entries[i].Value:
 		case r.Err != nil:
-			return &project.Failure{Entry: config.Entry{Name: entries[i].Name, Provider: to}, Err: r.Err}
+			return &project.Failure{Entry: config.Entry{Name: entries[i].Name, Provider: to}, Err: r.Err, Type: config.Canonical(to)}
 		default:
 			return &refusal{fmt.Sprintf("%s: the store has another value under %s already; --force replaces it", entries[i].Name, refs[i].Path), ""}
 		}

@@ -36,6 +36,8 @@ type invocation struct {
 	stdout io.Writer
 	stderr io.Writer
 
+	told chan string // see tell
+
 	keys     holder.Holder // see holder
 	choosing sync.Mutex
 
@@ -51,7 +53,7 @@ type invocation struct {
 func newInvocation() *invocation {
 	inv := &invocation{
 		args: os.Args[1:], env: environ.Parse(os.Environ()), self: selfPath(), places: findPlaces(),
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, told: make(chan string, 4),
 	}
 	dir, err := os.Getwd()
 	if err != nil {

@@ -204,7 +204,7 @@ func (inv *invocation) failureLines(failures []*project.Failure) []string {
 	for _, g := range groups {
 		cause := strings.TrimPrefix(g.first.Error(), g.first.Entry.Name+": ")
 		lines = append(lines, fmt.Sprintf("%s: %s: %s", program, shorten(g.names, 60), printable.Text(cause)))
-		lines = appendNew(lines, hintLine(inv.adviceFor(g.first.Entry.Provider, g.first.Err, g.names)))
+		lines = appendNew(lines, hintLine(inv.adviceFor(g.first.Type, g.first.Err, g.names)))
 	}
 	return lines
 }
@@ -261,9 +261,29 @@ func (inv *invocation) progress(p *project.Project) (stop func()) {
 			return
 		case <-time.After(300 * time.Millisecond):
 		}
-		fmt.Fprintf(inv.stderr, "%s: waiting for %s", program, shorten(stores, 40))
-		<-done
-		fmt.Fprint(inv.stderr, "\r\x1b[K")
+		inv.showProgress(program+": waiting for "+shorten(stores, 40), done)
 	}()
 	return func() { close(done); <-ended }
+}
+
+// showProgress shows a line until done, and in its place what stores tell meanwhile.
+func (inv *invocation) showProgress(line string, done <-chan struct{}) {
+	const wipe = "\r\x1b[K"
+	for {
+		fmt.Fprint(inv.stderr, wipe+line)
+		select {
+		case <-done:
+			fmt.Fprint(inv.stderr, wipe)
+			return
+		case line = <-inv.told:
+		}
+	}
+}
+
+// tell has the line of progress, if there is one, say what a store waits for.
+func (inv *invocation) tell(provider, text string) {
+	select {
+	case inv.told <- clip(printable.Text(program + ": " + provider + ": " + text)):
+	default: // more than anybody could read
+	}
 }

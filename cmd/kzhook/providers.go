@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/environ"
@@ -12,18 +16,31 @@ import (
 	"github.com/getkeyzero/kz/resolve/dotenvfile"
 	"github.com/getkeyzero/kz/resolve/envvar"
 	"github.com/getkeyzero/kz/resolve/keychain"
+	"github.com/getkeyzero/kz/resolve/remote"
 	"github.com/getkeyzero/kz/resolve/vaultfile"
 )
+
+// stores makes providers for one project. It is used once.
+type stores struct {
+	inv      *invocation
+	project  *project.Project
+	outer    environ.Env
+	fetchers map[string]*remote.Fetcher // by the name of the program
+}
+
+func (inv *invocation) stores(p *project.Project, outer environ.Env) *stores {
+	return &stores{inv, p, outer, map[string]*remote.Fetcher{}}
+}
 
 // providers returns the stores that the entries of a project name. They see the
 // environment as it is without kz, and run no program out of the project.
 func (inv *invocation) providers(p *project.Project, outer environ.Env) (map[string]resolve.Provider, error) {
-	providers := map[string]resolve.Provider{}
+	providers, stores := map[string]resolve.Provider{}, inv.stores(p, outer)
 	for _, e := range p.Entries {
 		if e.Provider == "" || providers[e.Provider] != nil {
 			continue
 		}
-		provider, err := inv.newProvider(p.Provider(e.Provider), p, outer)
+		provider, err := stores.open(p.Provider(e.Provider))
 		if err != nil {
 			return nil, err
 		}
@@ -42,24 +59,92 @@ func closeStores(providers map[string]resolve.Provider) {
 	}
 }
 
-func (inv *invocation) newProvider(settings config.Provider, p *project.Project, outer environ.Env) (resolve.Provider, error) {
-	getenv := func(name string) (string, bool) {
-		value, ok := outer[name]
-		return value, ok
-	}
+func (s *stores) open(settings config.Provider) (resolve.Provider, error) {
 	switch settings.Type {
 	case "keychain":
-		return keychain.New(outer.List()), nil
+		return keychain.New(s.outer.List()), nil
 	case "vault":
-		return &vaultfile.Provider{Path: inv.places.vault, Key: inv.vaultKey}, nil
+		return &vaultfile.Provider{Path: s.inv.places.vault, Key: s.inv.vaultKey}, nil
 	case "env":
-		return envvar.New(getenv), nil
+		return envvar.New(s.getenv), nil
 	case "dotenv":
-		return dotenvfile.New(getenv), nil
+		return dotenvfile.New(s.getenv), nil
 	case "command":
-		// A configuration in the home directory does not make all of it a project.
-		dirs := slices.DeleteFunc(p.Dirs(), func(dir string) bool { return dir == inv.places.home })
-		return command.New(command.Options{Argv: settings.Command, Options: tool.Options{Env: outer.List(), Avoid: dirs}})
+		return command.New(command.Options{Argv: settings.Command, Options: s.tools()})
 	}
-	return nil, &config.Error{Pos: settings.Pos, Key: "providers." + settings.Name, Msg: "unknown type"}
+	if err := s.vouched(settings); err != nil {
+		return refusing{err}, nil
+	}
+	return s.remote(settings)
+}
+
+func (s *stores) getenv(name string) (string, bool) {
+	value, ok := s.outer[name]
+	return value, ok
+}
+
+// tools says how programs of stores run. A configuration in the home directory does
+// not make all of it a project.
+func (s *stores) tools() tool.Options {
+	dirs := slices.DeleteFunc(s.project.Dirs(), func(dir string) bool { return dir == s.inv.places.home })
+	return tool.Options{Env: s.outer.List(), Avoid: dirs}
+}
+
+// vouched returns an error if the project chose an address that is not one of those
+// to which the user lets projects send credentials.
+func (s *stores) vouched(p config.Provider) error {
+	address := p.Settings["address"]
+	if address == "" || !p.Project || s.project.Vouches(p) {
+		return nil
+	}
+	return &refusal{fmt.Sprintf("the project chose %s; if you trust it with your credentials, add to %s: trust.addresses.%s = [%q]",
+		address, s.inv.near(s.inv.places.userConfig), p.Type, address), ""}
+}
+
+// A refusing provider stands for one that is not to be asked.
+type refusing struct{ err error }
+
+func (r refusing) Fetch(_ context.Context, refs []resolve.Ref) []resolve.Result {
+	return resolve.Fail(len(refs), r.err)
+}
+
+// readOnly are the types that kz does not write to.
+var readOnly = []string{"command", "dotenv", "env", "sops", "systemd"}
+
+func takesValues(typ string) bool { return typ != "" && !slices.Contains(readOnly, typ) }
+
+// remote returns a store that another program asks: a plug-in of the user's, or the
+// helper that has what it takes.
+func (s *stores) remote(p config.Provider) (resolve.Provider, error) {
+	name := "kz-fetch"
+	programs := remote.Beside(s.inv.self, name)
+	switch p.Type {
+	case "sops":
+		name = "kz-fetch-sops"
+		programs = remote.Beside(s.inv.self, name)
+	case "plugin":
+		name = s.inv.expandHome(p.Settings["program"])
+		programs = []string{name}
+	}
+	f := s.fetchers[name]
+	if f == nil {
+		var err error
+		if f, err = remote.New(remote.Options{Programs: programs, Options: s.tools(), Tell: s.inv.tell}); err != nil {
+			return nil, err
+		}
+		s.fetchers[name] = f
+	}
+	provider := f.Provider(p.Name, p.Type, p.Settings)
+	if !takesValues(p.Type) {
+		return provider, nil
+	}
+	return remote.Writable{Provider: provider}, nil
+}
+
+// expandHome replaces the ~ that a path of the user's settings may begin with.
+func (inv *invocation) expandHome(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(inv.places.home, rest)
+	}
+	return path
 }

@@ -95,6 +95,9 @@ func (inv *invocation) putOne(ctx context.Context, o opened, providers map[strin
 	if err != nil {
 		return err
 	}
+	if r, ok := providers[e.Provider].(refusing); ok {
+		return &project.Failure{Entry: e, Err: r.err}
+	}
 	store, ok := providers[e.Provider].(resolve.Storer)
 	if !ok {
 		return &refusal{fmt.Sprintf("%s: %s, which kz only reads", name, from(e)), ""}
@@ -104,7 +107,7 @@ func (inv *invocation) putOne(ctx context.Context, o opened, providers map[strin
 	}
 	if v, ok := store.(*vaultfile.Provider); ok { // before anybody types in vain
 		if err := v.Available(ctx); err != nil {
-			return &project.Failure{Entry: e, Err: err}
+			return &project.Failure{Entry: e, Err: err, Type: o.Provider(e.Provider).Type}
 		}
 	}
 	value, err := inv.readValue(ctx, name)
@@ -116,7 +119,7 @@ func (inv *invocation) putOne(ctx context.Context, o opened, providers map[strin
 		err = store.Store(ctx, resolve.Ref{Path: e.Ref, Dir: e.Dir}, value)
 	}
 	if err != nil {
-		return &project.Failure{Entry: e, Err: err}
+		return &project.Failure{Entry: e, Err: err, Type: o.Provider(e.Provider).Type}
 	}
 	fmt.Fprintf(inv.stderr, "%s: stored %s in %s\n", program, name, e.Provider)
 	return nil

@@ -67,11 +67,13 @@ func TestPackagesDependDownwards(t *testing.T) {
 		"seal/holder":   {"clock", "resolve", "resolve/keychain", "seal"},
 		"resolve/cache": {"clock", "seal", "seal/holder"},
 		"internal/tool": {"resolve"},
+		"protocol":      {"resolve"},
 
 		"shell":             {"environ"},
 		"delivery":          {"resolve"},
 		"project":           {"config", "environ", "resolve", "trust", "watch"},
 		"vault":             {"clock", "resolve", "seal", "seal/holder"},
+		"resolve/remote":    {"protocol"},
 		"resolve/vaultfile": {"seal", "seal/holder", "vault"},
 	}
 	for name, imports := range dependencies(t) {
