@@ -34,7 +34,7 @@ func (s Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(q.DeadlineMS)*time.Millisecond)
+	ctx, cancel := context.WithDeadline(ctx, time.UnixMilli(q.Deadline))
 	defer cancel()
 	providers, answers := s.open(q)
 	defer closeAll(providers) // when the response is out, for it may take time

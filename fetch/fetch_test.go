@@ -81,18 +81,20 @@ func server(items map[string]string) Server {
 	}}
 }
 
+func in(d time.Duration) int64 { return time.Now().Add(d).UnixMilli() }
+
 func serve(t *testing.T, s Server, q protocol.Request) []protocol.Answer {
 	t.Helper()
 	q.Protocol = protocol.Version
-	if q.DeadlineMS == 0 {
-		q.DeadlineMS = 5000
+	if q.Deadline == 0 {
+		q.Deadline = in(5 * time.Second)
 	}
-	in, err := json.Marshal(q)
+	request, err := json.Marshal(q)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := s.Serve(t.Context(), bytes.NewReader(in), &out); err != nil {
+	if err := s.Serve(t.Context(), bytes.NewReader(request), &out); err != nil {
 		t.Fatal(err)
 	}
 	r, err := protocol.ParseResponse(out.Bytes(), q)
@@ -161,7 +163,7 @@ func TestFetchDeadline(t *testing.T) {
 		stubborn := asked("b", "hung", "a", "a2")
 		stubborn.Settings = map[string]string{"stubborn": "yes"}
 		answers := serve(t, server(map[string]string{"a": "1"}), protocol.Request{
-			Op: protocol.Fetch, DeadlineMS: 2000, Providers: []protocol.Provider{asked("a", "hung", "a"), stubborn, asked("c", "slow", "a")},
+			Op: protocol.Fetch, Deadline: in(2 * time.Second), Providers: []protocol.Provider{asked("a", "hung", "a"), stubborn, asked("c", "slow", "a")},
 		})
 		if took := time.Since(begin); took < 2*time.Second || took > 2100*time.Millisecond {
 			t.Errorf("a deadline of 2 s took %v", took)

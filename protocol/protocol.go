@@ -35,9 +35,9 @@ const (
 type Request struct {
 	Protocol string `json:"protocol"`
 	Op       string `json:"op"`
-	// DeadlineMS is how many milliseconds there are for the answer. The program
-	// is killed soon after.
-	DeadlineMS int64 `json:"deadline_ms"`
+	// Deadline is when the answer must be there, in milliseconds since 1970-01-01
+	// 00:00 UTC. The program is killed soon after.
+	Deadline int64 `json:"deadline_unix_ms"`
 	// Avoid are absolute directories in which no program is to be run.
 	Avoid     []string   `json:"avoid,omitempty"`
 	Providers []Provider `json:"providers"`
@@ -182,7 +182,7 @@ func (q Request) check() error {
 	switch {
 	case q.Protocol != Version:
 		return fmt.Errorf("the request is of protocol %q, not %s", q.Protocol, Version)
-	case q.DeadlineMS <= 0:
+	case q.Deadline <= 0:
 		return errors.New("the request has no deadline")
 	case q.Op != Fetch && q.Op != Store && q.Op != Probe && q.Op != List:
 		return fmt.Errorf("the request is for %q, which is unknown", q.Op)

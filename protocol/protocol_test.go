@@ -13,7 +13,7 @@ import (
 const canary = "KZCANARY52b9"
 
 func request(op string, names ...string) Request {
-	q := Request{Protocol: Version, Op: op, DeadlineMS: 1000}
+	q := Request{Protocol: Version, Op: op, Deadline: 1000}
 	for _, name := range names {
 		p := Provider{Name: name, Type: "t", Refs: []Ref{{Ref: "a", Dir: "/d"}, {Ref: "b"}}}
 		if op == Store {

@@ -206,8 +206,7 @@ func (p *Provider) run(ctx context.Context, op string, asked protocol.Provider) 
 // unbounded is how long the program has if nobody waits for it with a deadline.
 const unbounded = 5 * time.Minute
 
-// margin is how much of the time is for starting the program, and for its answer on
-// the way back.
+// margin is how much of the time is for the program's end.
 const margin = 250 * time.Millisecond
 
 // run gives the program one request and returns what it answers for each store. Its
@@ -217,10 +216,7 @@ func (f *Fetcher) run(ctx context.Context, op string, asked []protocol.Provider)
 	if err != nil {
 		return nil, err
 	}
-	q := protocol.Request{Protocol: protocol.Version, Op: op, DeadlineMS: left(ctx).Milliseconds(), Avoid: f.avoid, Providers: asked}
-	if q.DeadlineMS <= 0 {
-		return nil, context.DeadlineExceeded
-	}
+	q := protocol.Request{Protocol: protocol.Version, Op: op, Deadline: deadline(ctx).UnixMilli(), Avoid: f.avoid, Providers: asked}
 	request, err := json.Marshal(q)
 	if err != nil || len(request) > protocol.MaxRequest {
 		return nil, resolve.Errorf(resolve.Malformed, "the request is too large")
@@ -240,13 +236,12 @@ func (f *Fetcher) run(ctx context.Context, op string, asked []protocol.Provider)
 	return response.Providers, nil
 }
 
-func left(ctx context.Context) time.Duration {
+func deadline(ctx context.Context) time.Time {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return unbounded
+		return time.Now().Add(unbounded)
 	}
-	left := time.Until(deadline)
-	return left - min(left/5, margin)
+	return deadline.Add(-min(time.Until(deadline)/5, margin))
 }
 
 // events passes on what the program tells while it works. It reads to the end, so
