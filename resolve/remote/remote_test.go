@@ -83,10 +83,11 @@ func script(t *testing.T, body string) string {
 }
 
 // helper is a script that runs the real server, and notes each of its runs in a file.
+// Built with the race detector it would wait for a second at its end.
 func helper(t *testing.T) (path, runs string) {
 	t.Helper()
 	runs = filepath.Join(t.TempDir(), "runs")
-	return script(t, fmt.Sprintf("echo $$ >>%s\nexec %s serve", runs, os.Args[0])), runs
+	return script(t, fmt.Sprintf("echo $$ >>%s\nGORACE=atexit_sleep_ms=0 exec %s serve", runs, os.Args[0])), runs
 }
 
 func fetcher(t *testing.T, o Options) *Fetcher {
@@ -181,7 +182,7 @@ func TestSurroundingsOfTheProgram(t *testing.T) {
 	}
 	o.Avoid = []string{"/work/app"}
 	got := fetcher(t, o).Provider("x", "echo", nil).Fetch(t.Context(), refs("environment", "avoid"))
-	own := []string{"PWD=", "OLDPWD=", "SHLVL=", "_="} // the shell's that is around it here
+	own := []string{"PWD=", "OLDPWD=", "SHLVL=", "_=", "GORACE="} // the shell's that is around it here
 	lines := slices.DeleteFunc(strings.Split(got[0].Secret.Reveal(), "\n"), func(l string) bool {
 		return slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(l, o) })
 	})
