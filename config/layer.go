@@ -173,6 +173,22 @@ func (e Entry) withURI(uri string) (Entry, error) {
 	return e, e.checkRef()
 }
 
+// ProviderOf returns the provider that the scheme of a URI names.
+func ProviderOf(scheme string) string {
+	if native, ok := nativeSchemes[scheme]; ok {
+		return native
+	}
+	return scheme
+}
+
+// Scheme returns the scheme under which URIs name a provider: the store's own, if it has one.
+func Scheme(provider string) string {
+	if provider == "1password" {
+		return "op"
+	}
+	return provider
+}
+
 var nativeSchemes = map[string]string{"op": "1password", "sm": "aws", "ssm": "aws"}
 
 func (e Entry) checkRef() error {

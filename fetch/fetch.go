@@ -17,12 +17,20 @@ import (
 	"github.com/getkeyzero/kz/resolve"
 )
 
-// Makers have, by the type of store, what makes its provider.
-type Makers map[string]func(resolve.Setup) (resolve.Provider, error)
+// A Kind is a type of store.
+type Kind struct {
+	New func(resolve.Setup) (resolve.Provider, error)
+	// Present says in a few words what this machine has for it, "" for nothing. It
+	// asks no network and runs no program.
+	Present func(resolve.Setup) string
+}
+
+// Kinds are types of stores, by the names that config has for them.
+type Kinds map[string]Kind
 
 // A Server answers requests.
 type Server struct {
-	Makers Makers
+	Kinds  Kinds
 	Env    []string  // of the user, as "NAME=value"
 	Events io.Writer // is told what stores wait for; may be nil
 }
@@ -83,14 +91,32 @@ func closeAll(providers []resolve.Provider) {
 }
 
 func (s Server) provider(q protocol.Request, p protocol.Provider) (resolve.Provider, error) {
-	make, ok := s.Makers[p.Type]
+	kind, ok := s.Kinds[p.Type]
 	if !ok {
 		return nil, resolve.Errorf(resolve.NoTool, "stores of type %q are not known here", p.Type)
 	}
-	return make(resolve.Setup{
+	setup := s.setup(q, p)
+	if q.Op == protocol.Find {
+		return found{text: kind.Present(setup)}, nil
+	}
+	return kind.New(setup)
+}
+
+func (s Server) setup(q protocol.Request, p protocol.Provider) resolve.Setup {
+	return resolve.Setup{
 		Settings: p.Settings, Env: s.Env, Avoid: q.Avoid,
 		Tell: func(text string) { s.tell(p.Name, text) },
-	})
+	}
+}
+
+// found stands for a store of which only what this machine has for it is of interest.
+type found struct {
+	resolve.Provider
+	text string
+}
+
+func (f found) Probe(context.Context) (resolve.Standing, error) {
+	return resolve.Standing{Through: f.text}, nil
 }
 
 func (s Server) tell(provider, text string) {
@@ -148,7 +174,7 @@ func (s Server) one(ctx context.Context, op string, p protocol.Provider, provide
 		var results []protocol.Result
 		results, err = store(ctx, p, provider)
 		a.Results = results
-	case protocol.Probe:
+	case protocol.Probe, protocol.Find:
 		a.Status, err = probe(ctx, provider)
 	case protocol.List:
 		a.Items, err = list(ctx, provider)
@@ -186,8 +212,8 @@ func list(ctx context.Context, provider resolve.Provider) ([]string, error) {
 }
 
 // Main is the whole of a program that speaks the protocol. It returns the exit status.
-func Main(makers Makers) int {
-	s := Server{Makers: makers, Env: os.Environ()}
+func Main(kinds Kinds) int {
+	s := Server{Kinds: kinds, Env: os.Environ()}
 	if events := os.NewFile(3, "events"); usable(events) {
 		s.Events = events
 	}

@@ -24,7 +24,7 @@ type standIn struct {
 	panic bool
 }
 
-func (s *standIn) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Result {
+func (s standIn) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Result {
 	if s.panic {
 		panic(canary)
 	}
@@ -47,7 +47,7 @@ func (s *standIn) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Resul
 	return results
 }
 
-func (s *standIn) Store(_ context.Context, r resolve.Ref, secret resolve.Secret) error {
+func (s standIn) Store(_ context.Context, r resolve.Ref, secret resolve.Secret) error {
 	if s.panic {
 		panic(canary)
 	}
@@ -55,11 +55,11 @@ func (s *standIn) Store(_ context.Context, r resolve.Ref, secret resolve.Secret)
 	return nil
 }
 
-func (s *standIn) Probe(context.Context) (resolve.Standing, error) {
+func (s standIn) Probe(context.Context) (resolve.Standing, error) {
 	return resolve.Standing{Through: "memory", As: s.Getenv("USER"), Credential: "environment", Plain: true}, nil
 }
 
-func (s *standIn) List(context.Context) ([]string, error) { return []string{"a", "b"}, nil }
+func (s standIn) List(context.Context) ([]string, error) { return []string{"a", "b"}, nil }
 
 // A mute store can do nothing but fetch.
 type mute struct{}
@@ -69,15 +69,24 @@ func (mute) Fetch(_ context.Context, refs []resolve.Ref) []resolve.Result {
 }
 
 func server(items map[string]string) Server {
-	with := func(wait time.Duration, crash bool) func(resolve.Setup) (resolve.Provider, error) {
-		return func(s resolve.Setup) (resolve.Provider, error) { return &standIn{s, items, wait, crash}, nil }
+	kind := func(p resolve.Provider, err error) Kind {
+		return Kind{
+			New: func(s resolve.Setup) (resolve.Provider, error) {
+				if in, ok := p.(standIn); ok {
+					in.Setup = s
+					return in, nil
+				}
+				return p, err
+			},
+			Present: func(s resolve.Setup) string { return s.Getenv("USER") + "'s" },
+		}
 	}
-	return Server{Env: []string{"USER=ada"}, Makers: Makers{
+	with := func(wait time.Duration, crash bool) Kind {
+		return kind(standIn{items: items, wait: wait, panic: crash}, nil)
+	}
+	return Server{Env: []string{"USER=ada"}, Kinds: Kinds{
 		"quick": with(0, false), "slow": with(time.Second, false), "hung": with(time.Hour, false), "crash": with(0, true),
-		"mute": func(resolve.Setup) (resolve.Provider, error) { return mute{}, nil },
-		"broken": func(resolve.Setup) (resolve.Provider, error) {
-			return nil, resolve.Errorf(resolve.NotLoggedIn, "no token")
-		},
+		"mute": kind(mute{}, nil), "broken": kind(nil, resolve.Errorf(resolve.NotLoggedIn, "no token")),
 	}}
 }
 
@@ -197,6 +206,10 @@ func TestOtherOperations(t *testing.T) {
 	a := serve(t, s, protocol.Request{Op: protocol.Probe, Providers: []protocol.Provider{asked("x", "quick"), asked("y", "mute"), asked("z", "broken")}})
 	if a[0].Status == nil || *a[0].Status != (protocol.Standing{Through: "memory", As: "ada", Credential: "environment", Plain: true}) || a[1].Status == nil || a[2].Error == nil {
 		t.Errorf("probe: %+v", a)
+	}
+	a = serve(t, s, protocol.Request{Op: protocol.Find, Providers: []protocol.Provider{asked("x", "broken"), asked("y", "none")}})
+	if a[0].Status == nil || a[0].Status.Through != "ada's" || a[1].Error == nil {
+		t.Errorf("find: %+v", a)
 	}
 	a = serve(t, s, protocol.Request{Op: protocol.List, Providers: []protocol.Provider{asked("x", "quick"), asked("y", "mute")}})
 	if strings.Join(a[0].Items, " ") != "a b" || a[1].Items != nil || a[1].Error != nil {

@@ -23,6 +23,7 @@ const (
 	Store = "store" // give one reference a value
 	Probe = "probe" // whether the store can be used, without fetching a secret
 	List  = "list"  // the references that the store has
+	Find  = "find"  // whether this machine has what the store is asked by; nothing is asked
 )
 
 // Limits on one document, in bytes.
@@ -69,7 +70,7 @@ type Answer struct {
 	Name    string    `json:"name"`
 	Error   *Error    `json:"error,omitempty"`
 	Results []Result  `json:"results,omitempty"` // one for each reference, in their order
-	Status  *Standing `json:"status,omitempty"`  // for Probe
+	Status  *Standing `json:"status,omitempty"`  // for Probe and Find
 	Items   []string  `json:"items,omitempty"`   // for List
 }
 
@@ -184,7 +185,7 @@ func (q Request) check() error {
 		return fmt.Errorf("the request is of protocol %q, not %s", q.Protocol, Version)
 	case q.Deadline <= 0:
 		return errors.New("the request has no deadline")
-	case q.Op != Fetch && q.Op != Store && q.Op != Probe && q.Op != List:
+	case q.Op != Fetch && q.Op != Store && q.Op != Probe && q.Op != List && q.Op != Find:
 		return fmt.Errorf("the request is for %q, which is unknown", q.Op)
 	}
 	for _, p := range q.Providers {
@@ -225,7 +226,7 @@ func (a Answer) check(op string, p Provider) error {
 		return errors.New("the answer is for another store")
 	case refs && len(a.Results) != len(p.Refs):
 		return fmt.Errorf("the answer has %d results, not %d", len(a.Results), len(p.Refs))
-	case op == Probe && a.Error == nil && a.Status == nil:
+	case (op == Probe || op == Find) && a.Error == nil && a.Status == nil:
 		return errors.New("the answer says nothing about the store")
 	}
 	for _, r := range a.Results {

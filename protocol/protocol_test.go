@@ -26,7 +26,7 @@ func request(op string, names ...string) Request {
 
 // What one side writes the other side reads, whatever the value.
 func TestRoundTrip(t *testing.T) {
-	for _, op := range []string{Fetch, Store, Probe, List} {
+	for _, op := range []string{Fetch, Store, Probe, List, Find} {
 		data, err := json.Marshal(request(op, "x", "y"))
 		if err != nil {
 			t.Fatal(err)

@@ -9,12 +9,12 @@ import (
 	"github.com/getkeyzero/kz/resolve"
 )
 
-func main() { os.Exit(fetch.Main(makers)) }
+func main() { os.Exit(fetch.Main(kinds)) }
 
-// makers has the stores that kz-fetch asks, by the types that config knows.
-var makers = fetch.Makers{}
+// kinds has the stores that kz-fetch asks, by the types that config knows.
+var kinds = fetch.Kinds{}
 
-// of makes a maker of the New of a store's package.
-func of[P resolve.Provider](make func(resolve.Setup) (P, error)) func(resolve.Setup) (resolve.Provider, error) {
-	return func(s resolve.Setup) (resolve.Provider, error) { return make(s) }
+// kind is what a store's package has.
+func kind[P resolve.Provider](make func(resolve.Setup) (P, error), present func(resolve.Setup) string) fetch.Kind {
+	return fetch.Kind{New: func(s resolve.Setup) (resolve.Provider, error) { return make(s) }, Present: present}
 }

@@ -17,12 +17,13 @@ import (
 )
 
 func newAdd(inv *invocation) *cobra.Command {
-	var environment string
+	var environment, to string
 	cmd := &cobra.Command{
 		Use:   "add NAME [URI]",
 		Short: "add a secret to the configuration, or change where it comes from",
 		Example: `  kz add DATABASE_URL                    in the keychain, or the vault where there is none
   kz add API_KEY op://dev/app/key        in 1Password
+  kz add DATABASE_URL --to hashicorp     in Vault, under a name of the project's
   kz add API_KEY op://prod/app/key --env production`,
 		Args: args(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, list []string) error {
@@ -31,10 +32,15 @@ func newAdd(inv *invocation) *cobra.Command {
 				return err
 			}
 			name, uri := list[0], ""
-			if len(list) == 2 {
+			switch {
+			case len(list) == 2 && to != "":
+				return usageError("add: a URI says the store; leave out --to")
+			case len(list) == 2:
 				uri = list[1]
-			} else {
-				uri = inv.defaultStore(cmd.Context()) + "://" + inv.newRef(path, environment, name)
+			default:
+				if uri, err = inv.newURI(cmd.Context(), to, path, environment, name); err != nil {
+					return err
+				}
 			}
 			if err := checkAddition(name, uri); err != nil {
 				return err
@@ -53,7 +59,21 @@ func newAdd(inv *invocation) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&environment, "env", "", "the environment that it is for")
+	cmd.Flags().StringVar(&to, "to", "", "the store: the keychain, or the vault where there is none, unless you say")
+	cmd.ValidArgsFunction = inv.completeAddition
 	return cmd
+}
+
+// newURI returns a reference for a new secret in a store, which is kz's choice if it is "".
+func (inv *invocation) newURI(ctx context.Context, store, path, environment, name string) (string, error) {
+	if store == "" {
+		store = inv.defaultStore(ctx)
+	}
+	settings, err := inv.settingsOf(store)
+	if err != nil {
+		return "", usageError("add: " + err.Error())
+	}
+	return store + "://" + inv.newRefFor(settings.Type, path, environment, name), nil
 }
 
 // defaultStore is the keychain, or the vault where no keychain answers.

@@ -51,13 +51,17 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 	if err != nil {
 		return err
 	}
-	store, err := inv.importStore(to)
+	settings, err := inv.settingsOf(to)
+	if err != nil {
+		return usageError("import: " + err.Error())
+	}
+	store, err := inv.importStore(settings)
 	if err != nil {
 		return err
 	}
 	refs := make([]resolve.Ref, len(entries))
 	for i, e := range entries {
-		refs[i] = resolve.Ref{Path: inv.newRef(path, "", e.Name), Dir: filepath.Dir(path)}
+		refs[i] = resolve.Ref{Path: inv.newRefFor(settings.Type, path, "", e.Name), Dir: filepath.Dir(path)}
 		if j := slices.Index(refs[:i], refs[i]); j >= 0 {
 			return &refusal{fmt.Sprintf("%s and %s would both be %s; rename one of them", entries[j].Name, e.Name, refs[i].Path), ""}
 		}
@@ -67,13 +71,13 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 		return err
 	}
 	if !force {
-		if err := checkFree(ctx, to, store, entries, refs); err != nil {
+		if err := checkFree(ctx, settings, store, entries, refs); err != nil {
 			return err
 		}
 	}
 	for i, e := range entries {
 		if err := store.Store(ctx, refs[i], resolve.NewSecret(e.Value)); err != nil {
-			return &project.Failure{Entry: config.Entry{Name: e.Name, Provider: to}, Err: err, Type: config.Canonical(to)}
+			return &project.Failure{Entry: config.Entry{Name: e.Name, Provider: to}, Err: err, Type: settings.Type}
 		}
 	}
 	err = inv.change(path, edit)
@@ -162,36 +166,42 @@ type importTarget interface {
 	resolve.Storer
 }
 
-func (inv *invocation) importStore(name string) (importTarget, error) {
+// settingsOf returns the settings of a provider that is not one of a project: the
+// user's own, or of the type that its name says.
+func (inv *invocation) settingsOf(name string) (config.Provider, error) {
 	user, err := inv.user()
 	if err != nil {
-		return nil, err
+		return config.Provider{}, err
 	}
 	settings, ok := user.Providers[name]
 	if !ok {
 		settings = config.Provider{Name: name, Type: config.Canonical(name)}
 	}
 	if !slices.Contains(config.Types, settings.Type) || !ok && config.Named(settings.Type) {
-		return nil, usageError(fmt.Sprintf("import: unknown provider %q%s", name, didYouMean(name, config.Types)))
+		return settings, fmt.Errorf("unknown provider %q%s", name, didYouMean(name, config.Types))
 	}
+	return settings, nil
+}
+
+func (inv *invocation) importStore(settings config.Provider) (importTarget, error) {
 	provider, err := inv.stores(&project.Project{}, inv.env).open(settings)
 	if err != nil {
 		return nil, err
 	}
 	store, ok := provider.(importTarget)
 	if !ok {
-		return nil, &refusal{name + ": kz only reads from this store", ""}
+		return nil, &refusal{settings.Name + ": kz only reads from this store", ""}
 	}
 	return store, nil
 }
 
 // checkFree returns an error if the store has another value under one of refs.
-func checkFree(ctx context.Context, to string, store resolve.Provider, entries []dotenv.Entry, refs []resolve.Ref) error {
+func checkFree(ctx context.Context, settings config.Provider, store resolve.Provider, entries []dotenv.Entry, refs []resolve.Ref) error {
 	for i, r := range store.Fetch(ctx, refs) {
 		switch {
 		case resolve.ClassOf(r.Err) == resolve.NotFound, r.Err == nil && r.Secret.Reveal() == entries[i].Value:
 		case r.Err != nil:
-			return &project.Failure{Entry: config.Entry{Name: entries[i].Name, Provider: to}, Err: r.Err, Type: config.Canonical(to)}
+			return &project.Failure{Entry: config.Entry{Name: entries[i].Name, Provider: settings.Name}, Err: r.Err, Type: settings.Type}
 		default:
 			return &refusal{fmt.Sprintf("%s: the store has another value under %s already; --force replaces it", entries[i].Name, refs[i].Path), ""}
 		}

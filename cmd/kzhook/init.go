@@ -38,6 +38,9 @@ func newInit(inv *invocation) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			store := inv.defaultStore(cmd.Context())
 			path, err := inv.init(store, from)
+			if err == nil && from == "" {
+				fmt.Fprintln(inv.stderr, printable.Text(offerLine(inv.usable(cmd.Context()))))
+			}
 			if err != nil || from == "" {
 				return err
 			}

@@ -113,32 +113,49 @@ var readOnly = []string{"command", "dotenv", "env", "sops", "systemd"}
 
 func takesValues(typ string) bool { return typ != "" && !slices.Contains(readOnly, typ) }
 
+// A helper is a program beside kz, with the types of stores that it can ask.
+type helper struct {
+	program string
+	types   []string
+}
+
+var helpers = []helper{
+	{"kz-fetch", []string{"1password", "age", "aws", "azure", "bitwarden", "doppler", "gcp", "hashicorp", "infisical"}},
+	{"kz-fetch-sops", []string{"sops"}},
+}
+
 // remote returns a store that another program asks: a plug-in of the user's, or the
 // helper that has what it takes.
 func (s *stores) remote(p config.Provider) (resolve.Provider, error) {
-	name := "kz-fetch"
-	programs := remote.Beside(s.inv.self, name)
-	switch p.Type {
-	case "sops":
-		name = "kz-fetch-sops"
-		programs = remote.Beside(s.inv.self, name)
-	case "plugin":
-		name = s.inv.expandHome(p.Settings["program"])
-		programs = []string{name}
-	}
-	f := s.fetchers[name]
-	if f == nil {
-		var err error
-		if f, err = remote.New(remote.Options{Programs: programs, Options: s.tools(), Tell: s.inv.tell}); err != nil {
-			return nil, err
-		}
-		s.fetchers[name] = f
+	f, err := s.fetcher(p)
+	if err != nil {
+		return nil, err
 	}
 	provider := f.Provider(p.Name, p.Type, p.Settings)
-	if !takesValues(p.Type) {
-		return provider, nil
+	if takesValues(p.Type) {
+		return remote.Writable{Provider: provider}, nil
 	}
-	return remote.Writable{Provider: provider}, nil
+	return provider, nil
+}
+
+// fetcher returns what runs the program for a store: one for all stores of a program.
+func (s *stores) fetcher(p config.Provider) (*remote.Fetcher, error) {
+	program := s.inv.expandHome(p.Settings["program"])
+	programs := []string{program}
+	if p.Type != "plugin" {
+		i := slices.IndexFunc(helpers, func(h helper) bool { return slices.Contains(h.types, p.Type) })
+		if i < 0 {
+			return nil, &config.Error{Pos: p.Pos, Key: "providers." + p.Name, Msg: "unknown type"}
+		}
+		program = helpers[i].program
+		programs = remote.Beside(s.inv.self, program)
+	}
+	if f := s.fetchers[program]; f != nil {
+		return f, nil
+	}
+	f, err := remote.New(remote.Options{Programs: programs, Options: s.tools(), Tell: s.inv.tell})
+	s.fetchers[program] = f
+	return f, err
 }
 
 // expandHome replaces the ~ that a path of the user's settings may begin with.

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ownKeyring()
-	testscript.Main(tests{m}, map[string]func(){"kz": main, "terminal": terminal, "measured": measured})
+	testscript.Main(tests{m}, map[string]func(){"kz": main, "kz-fetch": standInFetch, "terminal": terminal, "measured": measured})
 }
 
 // tests run with the usual umask: what others may write kz does not read. The

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type statusReport struct {
 	Watch       []string      `json:"watch"`
 	ExpiresIn   *int          `json:"expires_in"` // seconds until values are asked for anew; null if that is never
 	Keys        statusKeys    `json:"keys"`
+	Stores      []statusStore `json:"stores,omitempty"` // with --probe
 	Problems    []string      `json:"problems,omitempty"`
 }
 
@@ -39,6 +41,15 @@ type statusReport struct {
 type statusKeys struct {
 	Name    string `json:"holder"`
 	Against string `json:"against"`
+}
+
+// statusStore says whether a store can be used. No secret is asked of it for that.
+type statusStore struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Usable bool   `json:"usable"`
+	State  string `json:"state"`
+	Hint   string `json:"hint,omitempty"`
 }
 
 type statusEntry struct {
@@ -54,13 +65,16 @@ type statusEntry struct {
 }
 
 func newStatus(inv *invocation) *cobra.Command {
-	var asJSON bool
+	var asJSON, probe bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "where things stand in this directory",
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := inv.status(cmd.Context())
+			if probe {
+				r.Stores = inv.statusStores(cmd.Context())
+			}
 			if asJSON {
 				return printJSON(inv, r)
 			}
@@ -68,7 +82,27 @@ func newStatus(inv *invocation) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	cmd.Flags().BoolVar(&probe, "probe", false, "ask the project's stores whether they can be used; no secret is fetched")
 	return cmd
+}
+
+// statusStores asks the stores of a project that is allowed.
+func (inv *invocation) statusStores(ctx context.Context) []statusStore {
+	o, err := inv.open("")
+	if err != nil {
+		return nil
+	}
+	providers, err := inv.providers(o.Project, o.memory.outer)
+	if err != nil {
+		return nil
+	}
+	defer closeStores(providers)
+	var list []statusStore
+	for i, f := range inv.examineStores(ctx, o.Project, providers) {
+		name := slices.Sorted(maps.Keys(providers))[i]
+		list = append(list, statusStore{name, o.Provider(name).Type, !f.wrong, f.state, f.hint})
+	}
+	return list
 }
 
 func (inv *invocation) status(ctx context.Context) statusReport {
@@ -205,6 +239,12 @@ func (inv *invocation) printStatus(r statusReport) error {
 		fmt.Fprintf(&b, "values are asked for anew in %s\n", span(time.Duration(*r.ExpiresIn)*time.Second))
 	}
 	b.WriteString(keysLine(holder.About{Name: r.Keys.Name, Against: r.Keys.Against}))
+	for _, s := range r.Stores {
+		fmt.Fprintf(&b, "store %s: %s\n", printable.Text(s.Name), printable.Text(s.State))
+		if s.Hint != "" {
+			fmt.Fprintf(&b, "  %s\n", printable.Text(s.Hint))
+		}
+	}
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "problem: %s\n", p)
 	}

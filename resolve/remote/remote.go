@@ -195,6 +195,23 @@ func (p *Provider) List(ctx context.Context) ([]string, error) {
 	return a.Items, err
 }
 
+// Find returns of the types of stores those for which this machine has something, with
+// a few words on what that is. Nothing is asked of a store.
+func (f *Fetcher) Find(ctx context.Context, types []string) (map[string]string, error) {
+	var asked []protocol.Provider
+	for _, t := range types {
+		asked = append(asked, protocol.Provider{Name: t, Type: t})
+	}
+	answers, err := f.run(ctx, protocol.Find, asked)
+	found := map[string]string{}
+	for _, a := range answers {
+		if a.Error == nil && a.Status.Through != "" {
+			found[a.Name] = a.Status.Through
+		}
+	}
+	return found, err
+}
+
 func (p *Provider) run(ctx context.Context, op string, asked protocol.Provider) (protocol.Answer, error) {
 	answers, err := p.fetcher.run(ctx, op, []protocol.Provider{asked})
 	if err != nil {

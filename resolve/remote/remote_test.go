@@ -33,7 +33,10 @@ func TestMain(m *testing.M) {
 	syscall.Umask(0o022)
 	if len(os.Args) == 2 && os.Args[1] == "serve" {
 		os.Args = os.Args[:1]
-		os.Exit(fetch.Main(fetch.Makers{"echo": func(s resolve.Setup) (resolve.Provider, error) { return echo{s}, nil }}))
+		os.Exit(fetch.Main(fetch.Kinds{"echo": {
+			New:     func(s resolve.Setup) (resolve.Provider, error) { return echo{s}, nil },
+			Present: func(resolve.Setup) string { return "here" },
+		}}))
 	}
 	os.Exit(m.Run())
 }
@@ -166,6 +169,9 @@ func TestOperations(t *testing.T) {
 	}
 	if s, err := p.Probe(t.Context()); err != nil || s != (resolve.Standing{Through: "echo", Plain: true}) {
 		t.Errorf("probe: %+v, %v", s, err)
+	}
+	if got, err := p.fetcher.Find(t.Context(), []string{"echo", "other"}); err != nil || len(got) != 1 || got["echo"] != "here" {
+		t.Errorf("find: %v, %v", got, err)
 	}
 	if items, err := p.List(t.Context()); err != nil || strings.Join(items, " ") != "a b" {
 		t.Errorf("list: %v, %v", items, err)
