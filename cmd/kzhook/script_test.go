@@ -40,9 +40,13 @@ func TestScripts(t *testing.T) {
 
 func scrub(e *testscript.Env) error {
 	home, run := filepath.Join(e.WorkDir, "home"), filepath.Join(e.WorkDir, "run")
+	docs, err := filepath.Abs("../../docs")
+	if err != nil {
+		return err
+	}
 	kz := filepath.SplitList(e.Getenv("PATH"))[0] // where testscript put it
 	e.Vars = []string{
-		"HOME=" + home, "XDG_RUNTIME_DIR=" + run, "WORK=" + e.WorkDir,
+		"HOME=" + home, "XDG_RUNTIME_DIR=" + run, "WORK=" + e.WorkDir, "DOCS=" + docs,
 		"PATH=" + kz + ":/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + filepath.Join(e.WorkDir, ".tmp"), "LANG=C.UTF-8", "$=$",
 		"GORACE=atexit_sleep_ms=0", // under the race detector a program would else take a second to end
 	}
