@@ -7,19 +7,18 @@ FUZZTIME = 10s
 VERSION  = $(shell test -e .git && git describe --tags --always --dirty 2>/dev/null || echo devel)
 GOBUILD  = CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-# The programs of this checkout: kz-fetch is built where its source is.
-PROGRAMS = kz $(if $(wildcard cmd/kzfetch),kz-fetch)
+PROGRAMS = kz kz-fetch
 
 HOOKS   = shell/hook/hook
 SCRIPTS = install.sh .ci/run $(wildcard tools/*) bench/peers bench/driver.bash
 
 .NOTPARALLEL:
-.PHONY: help build demo startup bench test check lint lint-go lint-shell fuzz vuln install completions clean kz kz-fetch
+.PHONY: help build demo startup bench test check lint lint-go lint-shell fuzz vuln install completions clean kz kz-fetch kz-fetch-sops
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-build: $(PROGRAMS) ## build ./kz (static, version stamped)
+build: $(PROGRAMS) ## build ./kz and ./kz-fetch (static, version stamped)
 
 kz:
 	$(GOBUILD) -o $@ ./cmd/kzhook
@@ -27,10 +26,14 @@ kz:
 kz-fetch:
 	$(GOBUILD) -o $@ ./cmd/kzfetch
 
-demo: build ## show kz at work, in a temporary home
+# A module of its own: the library of SOPS brings those of every cloud with it.
+kz-fetch-sops: ## build ./kz-fetch-sops, which reads SOPS files (takes a while)
+	cd cmd/kzsops && $(GOBUILD) -o ../../$@ .
+
+demo: kz ## show kz at work, in a temporary home
 	tools/demo ./kz
 
-startup: build ## measure how long kz takes to find nothing to do
+startup: kz ## measure how long kz takes to find nothing to do
 	tools/startup ./kz
 
 bench: build ## measure kz beside direnv and mise: bench/results.md
@@ -76,4 +79,4 @@ completions: build ## write completions/ anew
 	done
 
 clean: ## remove what was built
-	rm -rf kz kz-fetch bin dist
+	rm -rf kz kz-fetch kz-fetch-sops bin dist

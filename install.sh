@@ -7,18 +7,19 @@
 
 usage() {
   cat <<'END'
-usage: install.sh [--dir DIR]
+usage: install.sh [--dir DIR] [--sops]
 
-Installs kz, without sudo, and prints the line for your shell's startup file.
+Installs kz with its helper kz-fetch, without sudo, and prints the line for your shell's startup file.
 It edits no startup file itself. kz comes from the checkout that this script
 lies in, which takes Go; or else from a release archive beside this script,
 kz_VERSION_OS_ARCH.tar.gz, with SHA256SUMS or kz_VERSION_OS_ARCH.tar.gz.sha256.
 
   --dir DIR   install into DIR, not into $KZ_INSTALL_DIR or ~/.local/bin
+  --sops      build the helper that reads SOPS files too, which takes longer
   --help      show this
 
-To remove kz, take the line out of the startup file and delete kz and kz-fetch
-from that directory.
+To remove kz, take the line out of the startup file and delete kz, kz-fetch
+and kz-fetch-sops from that directory.
 END
 }
 
@@ -36,6 +37,7 @@ main() {
   open_dir
   if [ -n "$archive" ]; then unpack; else build; fi
   version=$("$work/kz" --version 2>/dev/null) || die 1 'the new kz does not run on this machine: nothing is changed'
+  place kz-fetch-sops
   place kz-fetch
   place kz
   printf 'installed %s into %s\n' "$version" "$dir"
@@ -59,6 +61,7 @@ have() {
 
 arguments() {
   dir=${KZ_INSTALL_DIR-}
+  sops=no
   while [ $# -gt 0 ]; do
     case $1 in
       --dir)
@@ -67,6 +70,7 @@ arguments() {
         shift
         ;;
       --dir=*) dir=${1#--dir=} ;;
+      --sops) sops=yes ;;
       --help | -h)
         usage
         exit 0
@@ -119,7 +123,7 @@ platform() {
 open_dir() {
   why=$(mkdir -p "$dir" 2>&1) || die 1 "$why"
   dir=$(cd "$dir" && pwd)
-  for program in kz kz-fetch; do
+  for program in kz kz-fetch kz-fetch-sops; do
     [ ! -d "$dir/$program" ] || die 1 "$dir/$program: is a directory"
   done
   work=$(mktemp -d "$dir/.kz-install.XXXXXX" 2>/dev/null) || die 1 "$dir: cannot be written to"
@@ -132,13 +136,14 @@ build() {
     version=$(git -C "$here" describe --tags --always --dirty 2>/dev/null) || version=devel
   fi
   build_one kz kzhook
-  [ ! -d "$here/cmd/kzfetch" ] || build_one kz-fetch kzfetch
+  build_one kz-fetch kzfetch
+  [ "$sops" = no ] || build_one kz-fetch-sops kzsops
 }
 
 build_one() { # build_one PROGRAM FOLDER
   (
-    cd "$here"
-    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$work/$1" "./cmd/$2"
+    cd "$here/cmd/$2"
+    CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$work/$1" .
   ) || die 1 "$here/cmd/$2: does not build"
 }
 
@@ -156,6 +161,7 @@ unpack() {
     die 10 "$name: holds a path that leads out of it"
   take kz || die 10 "$name: holds no program kz"
   take kz-fetch || rm -f "$work/kz-fetch"
+  take kz-fetch-sops || rm -f "$work/kz-fetch-sops"
 }
 
 sha256() {
