@@ -136,7 +136,7 @@ build() {
     version=$(git -C "$here" describe --tags --always --dirty 2>/dev/null) || version=devel
   fi
   build_one kz kzhook
-  build_one kz-fetch kzfetch
+  [ ! -d "$here/cmd/kzfetch" ] || build_one kz-fetch kzfetch
   [ "$sops" = no ] || build_one kz-fetch-sops kzsops
 }
 

@@ -81,6 +81,15 @@ func TestCheckout(t *testing.T) {
 		m.wantVersion(filepath.Join(m.home, "b i n/kz"), "kz v1.2.3")
 		m.wantVersion(filepath.Join(m.home, "b i n/kz-fetch"), "kz v1.2.3")
 		m.wantVersion(filepath.Join(m.bin(), "kz"), "kz devel")
+
+		// What reads SOPS files is built on request.
+		m.write(filepath.Join(m.source, "cmd/kzsops/main.go"), source, 0o644)
+		m.want(m.install())
+		if _, err := os.Lstat(filepath.Join(m.bin(), "kz-fetch-sops")); err == nil {
+			t.Error("kz-fetch-sops was installed, and nobody asked for it")
+		}
+		m.want(m.install("--sops"))
+		m.wantVersion(filepath.Join(m.bin(), "kz-fetch-sops"), "kz v1.2.3")
 	})
 }
 
@@ -385,7 +394,7 @@ func TestArguments(t *testing.T) {
 		m.wantRefusal(m.install("--frob"), 2, `unknown argument "--frob"`)
 		m.wantRefusal(m.install("--dir"), 2, "--dir: it takes a directory")
 		r := m.install("--help")
-		if m.want(r); !strings.HasPrefix(r.stdout, "usage: install.sh [--dir DIR]\n") {
+		if m.want(r); !strings.HasPrefix(r.stdout, "usage: install.sh [--dir DIR] [--sops]\n") {
 			t.Errorf("--help says %q", r.stdout)
 		}
 
