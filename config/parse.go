@@ -17,6 +17,7 @@ import (
 // A document is the syntax of one file: its tables, and on which line each key stands.
 type document struct {
 	path  string
+	home  string // for which ~ stands in the user's file; "" in projects'
 	table map[string]any
 	lines map[string]int // dotted key with NUL between the parts → line
 }

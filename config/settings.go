@@ -17,6 +17,7 @@ type setting struct {
 	scope scope
 	form  func(text string) error // nil for any text of one line
 	list  bool                    // a list of texts instead of one
+	path  bool                    // of a file: absolute, or ~ and what is below the home directory
 }
 
 // settings lists what can be said about stores. A project may say which of the
@@ -25,7 +26,7 @@ type setting struct {
 // project names counts only if the user lists it: see [User.Addresses].
 var settings = []setting{
 	{key: "address", types: []string{"1password", "aws", "azure", "doppler", "gcp", "hashicorp", "infisical"}, scope: inBoth, form: isAddress},
-	{key: "ca_file", types: []string{"1password", "aws", "azure", "doppler", "gcp", "hashicorp", "infisical"}, scope: inUser, form: isPath},
+	{key: "ca_file", types: []string{"1password", "aws", "azure", "doppler", "gcp", "hashicorp", "infisical"}, scope: inUser, path: true},
 
 	{key: "account", types: []string{"1password"}, scope: inBoth},
 	{key: "profile", types: []string{"aws"}, scope: inBoth, form: isWord},
@@ -44,26 +45,26 @@ var settings = []setting{
 	{key: "role", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
 	{key: "role_id", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
 	{key: "username", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
-	{key: "secret_id_file", types: []string{"hashicorp"}, scope: inUser, form: isPath},
-	{key: "password_file", types: []string{"hashicorp"}, scope: inUser, form: isPath},
-	{key: "token_file", types: []string{"hashicorp", "doppler", "infisical"}, scope: inUser, form: isPath},
-	{key: "jwt_file", types: []string{"hashicorp", "infisical"}, scope: inUser, form: isPath},
-	{key: "client_cert", types: []string{"hashicorp"}, scope: inUser, form: isPath},
-	{key: "client_key", types: []string{"hashicorp"}, scope: inUser, form: isPath},
+	{key: "secret_id_file", types: []string{"hashicorp"}, scope: inUser, path: true},
+	{key: "password_file", types: []string{"hashicorp"}, scope: inUser, path: true},
+	{key: "token_file", types: []string{"hashicorp", "doppler", "infisical"}, scope: inUser, path: true},
+	{key: "jwt_file", types: []string{"hashicorp", "infisical"}, scope: inUser, path: true},
+	{key: "client_cert", types: []string{"hashicorp"}, scope: inUser, path: true},
+	{key: "client_key", types: []string{"hashicorp"}, scope: inUser, path: true},
 
 	{key: "project", types: []string{"bitwarden", "doppler", "gcp", "infisical"}, scope: inBoth, form: isWord},
 	{key: "config", types: []string{"doppler"}, scope: inBoth, form: isWord},
 	{key: "environment", types: []string{"infisical"}, scope: inBoth, form: isWord},
 	{key: "path", types: []string{"infisical"}, scope: inBoth, form: isWord},
 	{key: "identity", types: []string{"infisical"}, scope: inBoth, form: isWord},
-	{key: "client_secret_file", types: []string{"infisical"}, scope: inUser, form: isPath},
+	{key: "client_secret_file", types: []string{"infisical"}, scope: inUser, path: true},
 
 	{key: "through", types: []string{"bitwarden"}, scope: inBoth, form: oneOf("bws", "rbw", "bw")},
-	{key: "socket", types: []string{"bitwarden"}, scope: inUser, form: isPath},
-	{key: "store", types: []string{"pass", "gopass"}, scope: inUser, form: isPath},
-	{key: "identities", types: []string{"age"}, scope: inUser, form: isPath, list: true},
+	{key: "socket", types: []string{"bitwarden"}, scope: inUser, path: true},
+	{key: "store", types: []string{"pass", "gopass"}, scope: inUser, path: true},
+	{key: "identities", types: []string{"age"}, scope: inUser, path: true, list: true},
 	{key: "recipients", types: []string{"age"}, scope: inBoth, list: true},
-	{key: "program", types: []string{"1password", "bitwarden", "gopass", "pass", "plugin"}, scope: inUser, form: isPath},
+	{key: "program", types: []string{"1password", "bitwarden", "gopass", "pass", "plugin"}, scope: inUser, path: true},
 }
 
 // aliases are other names of types.
@@ -139,9 +140,12 @@ func (o *options) setting(key string, s setting) string {
 		line, _ := o.text(key)
 		lines = []string{line}
 	}
-	for _, line := range lines {
+	for i, line := range lines {
 		if o.err == nil {
 			o.checkLine(key, line, s)
+		}
+		if rest, ok := strings.CutPrefix(line, "~/"); ok && s.path {
+			lines[i] = filepath.Join(o.d.home, rest)
 		}
 	}
 	return strings.Join(lines, "\n")
@@ -155,6 +159,8 @@ func (o *options) checkLine(key, line string, s setting) {
 		o.fail(key, "has more than %d bytes", MaxRef)
 	case strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 }):
 		o.fail(key, "has a control character")
+	case s.path && !filepath.IsAbs(line) && !(strings.HasPrefix(line, "~/") && o.d.home != ""):
+		o.fail(key, "%q is not an absolute path", line)
 	case s.form != nil:
 		if err := s.form(line); err != nil {
 			o.fail(key, "%v", err)
@@ -165,14 +171,6 @@ func (o *options) checkLine(key, line string, s setting) {
 func isWord(text string) error {
 	if strings.HasPrefix(text, "-") || strings.Contains(text, "..") || strings.ContainsAny(text, " ?#%\\\"'`$&;|<>*") {
 		return fmt.Errorf("%q is not a name", text)
-	}
-	return nil
-}
-
-// isPath accepts absolute paths and ones below the home directory.
-func isPath(text string) error {
-	if !filepath.IsAbs(text) && !strings.HasPrefix(text, "~/") {
-		return fmt.Errorf("%q is not an absolute path", text)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestSettings(t *testing.T) {
 		for _, typ := range s.types {
 			what, text := typ+"."+s.key, table(typ, s.key+" = "+sample(s, typ))
 			user, err := ParseUser(File{Path: testPath, Data: []byte(text)}, "/home/ada")
-			if got := user.Providers["x"].Settings[s.key]; err != nil || !strings.Contains(sample(s, typ), strings.Split(got, "\n")[0]) || got == "" {
+			if got := user.Providers["x"].Settings[s.key]; err != nil || !strings.Contains(strings.ReplaceAll(sample(s, typ), "~", "/home/ada"), strings.Split(got, "\n")[0]) || got == "" {
 				t.Errorf("%s in the user's file: %q, %v", what, got, err)
 			}
 			if s.list && strings.Count(user.Providers["x"].Settings[s.key], "\n") != 1 {
@@ -72,7 +72,7 @@ func TestSettingsRefuse(t *testing.T) {
 		if !s.list {
 			bad = append(bad, `["a"]`)
 		}
-		if s.form != nil {
+		if s.form != nil || s.path {
 			bad = append(bad, `"$(id)"`, `"-x;y"`)
 		}
 		for _, value := range bad {

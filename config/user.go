@@ -35,6 +35,7 @@ func ParseUser(f File, home string) (User, error) {
 	if err != nil {
 		return u, err
 	}
+	d.home = home
 	errs := d.check(inUser, d.table, "")
 	for _, name := range []string{"hook", "trust", "names"} {
 		table, err := d.sub(d.table, name)

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/getkeyzero/kz/config"
 	"github.com/getkeyzero/kz/environ"
@@ -140,7 +138,7 @@ func (s *stores) remote(p config.Provider) (resolve.Provider, error) {
 
 // fetcher returns what runs the program for a store: one for all stores of a program.
 func (s *stores) fetcher(p config.Provider) (*remote.Fetcher, error) {
-	program := s.inv.expandHome(p.Settings["program"])
+	program := p.Settings["program"]
 	programs := []string{program}
 	if p.Type != "plugin" {
 		i := slices.IndexFunc(helpers, func(h helper) bool { return slices.Contains(h.types, p.Type) })
@@ -156,12 +154,4 @@ func (s *stores) fetcher(p config.Provider) (*remote.Fetcher, error) {
 	f, err := remote.New(remote.Options{Programs: programs, Options: s.tools(), Tell: s.inv.tell})
 	s.fetchers[program] = f
 	return f, err
-}
-
-// expandHome replaces the ~ that a path of the user's settings may begin with.
-func (inv *invocation) expandHome(path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(inv.places.home, rest)
-	}
-	return path
 }

@@ -92,6 +92,9 @@ func find(runner *tool.Runner, programs []string) (tool.Program, error) {
 // Close ends what is under way.
 func (f *Fetcher) Close() { f.runner.Close() }
 
+// plugin is the type of stores that a program of the user's asks.
+const plugin = "plugin"
+
 // A Provider is one store that is asked through a Fetcher.
 type Provider struct {
 	fetcher  *Fetcher
@@ -140,7 +143,9 @@ func (f *Fetcher) Fetch(ctx context.Context, batches []resolve.Batch) [][]resolv
 
 func (p *Provider) ask(refs []resolve.Ref) protocol.Provider {
 	asked := protocol.Provider{Name: p.name, Type: p.typ, Settings: maps.Clone(p.settings)}
-	delete(asked.Settings, "program") // which is the one that reads this
+	if p.typ == plugin {
+		delete(asked.Settings, "program") // which is the one that reads this
+	}
 	for _, r := range refs {
 		asked.Refs = append(asked.Refs, protocol.Ref{Ref: r.Path, Dir: r.Dir})
 	}

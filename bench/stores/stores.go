@@ -1,0 +1,151 @@
+// Package stores measures how long kz takes for secrets of remote stores: one, many
+// of one store, and many of five stores, which all answer after the same delay.
+package stores
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	delay  = 50 * time.Millisecond
+	rounds = 15
+)
+
+// A project is what is measured: a configuration, and how many requests it should need.
+type project struct {
+	name     string
+	config   string
+	requests int64
+	took     []time.Duration
+}
+
+// Measure returns a table in Markdown for the program at kz, beside which kz-fetch lies.
+func Measure(kz string) (string, error) {
+	home, err := os.MkdirTemp("", "bench-stores-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(home)
+	s, err := start(home, delay)
+	if s != nil {
+		defer s.close()
+	}
+	if err != nil {
+		return "", err
+	}
+	b := &bench{kz: kz, home: home, servers: s}
+	if err := b.prepare(); err != nil {
+		return "", err
+	}
+	for range rounds {
+		for i := range b.projects {
+			if err := b.run(&b.projects[i]); err != nil {
+				return "", err
+			}
+		}
+	}
+	return b.table(), nil
+}
+
+type bench struct {
+	kz, home string
+	servers  *servers
+	projects []project
+}
+
+var refs = map[string]func(i int) string{
+	"aws":       func(i int) string { return fmt.Sprintf("sm://app/s%d", i) },
+	"hashicorp": func(i int) string { return fmt.Sprintf("hashicorp://secret/app%d#s%d", i/2, i) },
+	"gcp":       func(i int) string { return fmt.Sprintf("gcp://projects/p/secrets/s%d", i) },
+	"doppler":   func(i int) string { return fmt.Sprintf("doppler://web/dev/S%d", i) },
+	"infisical": func(i int) string { return fmt.Sprintf("infisical://p/dev/S%d", i) },
+}
+
+// secrets returns a configuration with n secrets of a store.
+func secrets(store string, n int) string {
+	text := "[secrets]\n"
+	for i := range n {
+		text += fmt.Sprintf("%s_%d = %q\n", strings.ToUpper(store), i, refs[store](i))
+	}
+	return text
+}
+
+// prepare writes the user's configuration and a project for each measurement.
+func (b *bench) prepare() error {
+	b.projects = []project{
+		{name: "1 secret of doppler", config: secrets("doppler", 1)},
+		{name: "1 secret of gcp", config: secrets("gcp", 1)},
+		{name: "1 secret of aws", config: secrets("aws", 1)},
+		{name: "100 secrets of aws", config: secrets("aws", 100)},
+		{name: "30 secrets of 5 stores", config: "[secrets]\n"},
+		{name: "none, kz alone", config: "[env]\nA = \"1\"\n"},
+	}
+	for _, store := range slices.Sorted(maps.Keys(refs)) {
+		b.projects[4].config += strings.TrimPrefix(secrets(store, 6), "[secrets]\n")
+	}
+	var user strings.Builder
+	for store, address := range b.servers.addr {
+		fmt.Fprintf(&user, "[providers.%s]\ntype = %q\naddress = %q\nca_file = %q\n", store, store, address, b.servers.ca)
+	}
+	fmt.Fprintf(&user, "[trust]\nprefixes = [%q]\n", b.home)
+	if err := write(filepath.Join(b.home, ".config/keyzero/config.toml"), user.String()); err != nil {
+		return err
+	}
+	for i, p := range b.projects {
+		if err := write(filepath.Join(b.home, fmt.Sprint(i), ".keyzero.toml"), p.config); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func write(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o600)
+}
+
+// run has kz export resolve a project anew once, and notes how long that took.
+func (b *bench) run(p *project) error {
+	index := slices.IndexFunc(b.projects, func(q project) bool { return q.name == p.name })
+	cmd := exec.Command(b.kz, "run", "--", "true")
+	cmd.Dir = filepath.Join(b.home, fmt.Sprint(index))
+	cmd.Env = []string{
+		"HOME=" + b.home, "XDG_RUNTIME_DIR=" + b.home, "PATH=/usr/bin:/bin",
+		"AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=x", "AWS_REGION=eu-central-1", "AWS_EC2_METADATA_DISABLED=true",
+		"VAULT_TOKEN=t", "DOPPLER_TOKEN=dp.st.x", "INFISICAL_TOKEN=st.x.y.z", "GOOGLE_APPLICATION_CREDENTIALS=" + filepath.Join(b.home, "adc.json"),
+	}
+	before, begin := b.servers.requests.Load(), time.Now()
+	out, err := cmd.CombinedOutput()
+	p.took = append(p.took, time.Since(begin))
+	p.requests = b.servers.requests.Load() - before
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", p.name, err, out)
+	}
+	return nil
+}
+
+func (b *bench) table() string {
+	one := median(b.projects[0].took)
+	text := fmt.Sprintf("Servers of five stores on this machine, over TLS, that answer after %v; `kz run -- true`, which always asks anew;\n"+
+		"medians of %d, by turns. gcp asks for a token first, which is a call of its own.\n\n", delay, rounds)
+	text += "| | requests | median ms | times the first | times a call of 50 ms |\n| --- | --- | --- | --- | --- |\n"
+	for _, p := range b.projects {
+		m := median(p.took)
+		text += fmt.Sprintf("| %s | %d | %.1f | %.2f | %.2f |\n", p.name, p.requests, float64(m.Microseconds())/1000, float64(m)/float64(one), float64(m)/float64(delay))
+	}
+	return text
+}
+
+func median(list []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
+}
