@@ -57,6 +57,8 @@ func (e echo) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Result {
 			return resolve.NewSecret(strings.Join(slices.Sorted(slices.Values(e.Env)), "\n")), nil
 		case "avoid":
 			return resolve.NewSecret(strings.Join(e.Avoid, "|")), nil
+		case "program":
+			return resolve.NewSecret(e.Settings["program"]), nil
 		case "bytes":
 			return resolve.NewSecret("\xff\x00\n"), nil
 		}
@@ -187,7 +189,11 @@ func TestSurroundingsOfTheProgram(t *testing.T) {
 		"KZ_LOG=debug", "__KZ_STATE=x", "NODE_OPTIONS=x",
 	}
 	o.Avoid = []string{"/work/app"}
-	got := fetcher(t, o).Provider("x", "echo", nil).Fetch(t.Context(), refs("environment", "avoid"))
+	p := fetcher(t, o).Provider("x", "echo", map[string]string{"program": "/usr/bin/op"})
+	got := p.Fetch(t.Context(), refs("environment", "avoid", "program"))
+	if got[2].Secret.Reveal() != "/usr/bin/op" {
+		t.Errorf("the store's own program is %q", got[2].Secret.Reveal())
+	}
 	own := []string{"PWD=", "OLDPWD=", "SHLVL=", "_=", "GORACE="} // the shell's that is around it here
 	lines := slices.DeleteFunc(strings.Split(got[0].Secret.Reveal(), "\n"), func(l string) bool {
 		return slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(l, o) })
