@@ -218,14 +218,18 @@ func literal(w *syntax.Word) (string, bool) {
 	if lit := w.Lit(); lit == `\builtin` {
 		return lit, true
 	}
+	exact, text := true, ""
 	for _, part := range w.Parts {
 		switch p := part.(type) {
 		case *syntax.SglQuoted:
+			exact, text = exact && !p.Dollar, text+p.Value
 		case *syntax.Lit:
 			if strings.ContainsFunc(p.Value, special) {
 				return "", false
 			}
+			text += p.Value
 		case *syntax.DblQuoted:
+			exact = false
 			for _, inner := range p.Parts {
 				if _, ok := inner.(*syntax.Lit); !ok {
 					return "", false
@@ -234,6 +238,9 @@ func literal(w *syntax.Word) (string, bool) {
 		default:
 			return "", false
 		}
+	}
+	if exact { // what stands there is the value; asking for it takes as long as parsing
+		return text, true
 	}
 	text, err := expand.Literal(&expand.Config{}, w)
 	return text, err == nil
