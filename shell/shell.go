@@ -79,7 +79,7 @@ var shells = []*Shell{
 		Name: "fish", hook: fishHook, quote: fishQuote,
 		set: "set -gx %s %s", unset: "set -e -g %s",
 		add: fishSet, take: fishSet, again: fishSet, back: "_kz_back %[1]s; and %[2]s", keepAll: true, scalar: "set -g %s %s", list: "set -g %s %s",
-		fresh: "function _kz_fresh\n%s\nend", and: "\nand ", exists: "test -e %s", differs: "not test %s %s %s", missing: "not test -e %s",
+		fresh: "function _kz_fresh\ntest %s\nend", and: " -a ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 }
 
