@@ -78,6 +78,20 @@ func (t *text) guarded(form, name, value string) {
 	t.line(append(words, t.exported(name, value)...), form, name, set)
 }
 
+// assignments has command set all variables that are new, if there is one.
+func (t *text) assignments(command string, steps []Step) {
+	want, quoted := []string{command}, []string{command}
+	for _, s := range steps {
+		if s.Op == Add && command != "" {
+			pair := t.name(s.Name) + "=" + s.Value
+			want, quoted = append(want, pair), append(quoted, t.quote(s.Name, pair))
+		}
+	}
+	if len(want) > 1 {
+		t.line(want, "%s", strings.Join(quoted, " "))
+	}
+}
+
 func (t *text) scalar(name, value string) {
 	t.line([]string{name + "=" + value}, t.shell.scalar, name, t.quote(name, value))
 }
