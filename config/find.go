@@ -36,9 +36,15 @@ func find(dir, home string, above bool) (path string, ok bool) {
 
 // AsSeen returns the first configuration that the text of a path leads to, as a
 // hook looks for it: name by name up to home or the root. It may be one that
-// Find does not accept. "" stands for none.
-func AsSeen(dir, home string) string {
-	for dir = strings.TrimSuffix(dir, "/"); ; {
+// Find does not accept. "" stands for none. nearest is what Find found, or "":
+// places that it has seen to be empty are not looked at again.
+func AsSeen(dir, home, nearest string) string {
+	dir = strings.TrimSuffix(dir, "/")
+	base := strings.TrimSuffix(nearest, "/"+Name)
+	if nearest != "" && within(dir, base) && (home == base || !within(home, base)) {
+		dir = base
+	}
+	for {
 		candidate := dir + "/" + Name
 		if _, err := os.Lstat(candidate); err == nil {
 			return candidate
@@ -50,6 +56,9 @@ func AsSeen(dir, home string) string {
 		dir = dir[:i]
 	}
 }
+
+// within reports whether a path is base or below it, by the text alone.
+func within(path, base string) bool { return path == base || strings.HasPrefix(path, base+"/") }
 
 // An identity tells a directory from all others, whatever path led to it.
 type identity struct{ device, inode int64 }

@@ -45,12 +45,11 @@ func Dangerous(name string) string {
 	}
 	upper := strings.ToUpper(name)
 	for line := range strings.Lines(dangerousTable) {
-		line = strings.TrimSpace(line)
 		// The first letter alone tells most of the table from a name.
-		if line == "" || line[0] == '#' || line[0] != '*' && line[0]&^0x20 != upper[0] {
+		if line[0] == '#' || line[0] != '*' && line[0]&^0x20 != upper[0] {
 			continue
 		}
-		if matches(upper, strings.ToUpper(line)) {
+		if line = strings.TrimSpace(line); line != "" && matches(upper, strings.ToUpper(line)) {
 			return line
 		}
 	}

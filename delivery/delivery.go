@@ -19,14 +19,15 @@ import (
 // An Owner is a process, a shell or a kz run, that files are delivered to.
 type Owner struct {
 	root string
-	dir  string
+	pid  int
 }
 
 // For returns the owner with the process number pid. Its files lie below root,
 // in a directory with mode 0700.
-func For(root string, pid int) Owner {
-	return Owner{root, filepath.Join(root, name(pid))}
-}
+func For(root string, pid int) Owner { return Owner{root, pid} }
+
+// dir asks the system, which takes a while: for most there is nothing to deliver.
+func (o Owner) dir() string { return filepath.Join(o.root, name(o.pid)) }
 
 // name tells processes of different containers that share root apart.
 func name(pid int) string { return fmt.Sprintf("%d-%s", pid, namespace()) }
@@ -49,7 +50,7 @@ func (o Owner) Write(place, variable string, secret resolve.Secret) (string, err
 			return "", fmt.Errorf("%q cannot be the name of a delivered file", name)
 		}
 	}
-	dir := filepath.Join(o.dir, place)
+	dir := filepath.Join(o.dir(), place)
 	if err := atomicfile.MkdirPrivate(dir); err != nil {
 		return "", err
 	}
@@ -61,16 +62,17 @@ func (o Owner) Write(place, variable string, secret resolve.Secret) (string, err
 // empty. A path that is not the owner's, as one that a shell inherited from the
 // shell around it, is left alone.
 func (o Owner) Remove(path string) {
-	if rel, err := filepath.Rel(o.dir, path); err != nil || !filepath.IsLocal(rel) || rel == "." {
+	own := o.dir()
+	if rel, err := filepath.Rel(own, path); err != nil || !filepath.IsLocal(rel) || rel == "." {
 		return
 	}
 	_ = os.Remove(path)
 	_ = os.Remove(filepath.Dir(path))
-	_ = os.Remove(o.dir)
+	_ = os.Remove(own)
 }
 
 // RemoveAll removes everything that was delivered to this owner.
-func (o Owner) RemoveAll() { _ = os.RemoveAll(o.dir) }
+func (o Owner) RemoveAll() { _ = os.RemoveAll(o.dir()) }
 
 // Sweep removes what was delivered to processes that have ended without taking
 // it back.

@@ -133,7 +133,7 @@ func TestRemove(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for _, path := range []string{theirs, beside, mine.dir + "/../beside", "/etc/hostname", "beside", "", mine.dir, mine.dir + "/", root} {
+	for _, path := range []string{theirs, beside, mine.dir() + "/../beside", "/etc/hostname", "beside", "", mine.dir(), mine.dir() + "/", root} {
 		mine.Remove(path)
 	}
 	if !Exists(theirs) || !Exists(beside) || !Exists(a) || !Exists(b) || !Exists(c) {
@@ -149,7 +149,7 @@ func TestRemove(t *testing.T) {
 		t.Errorf("Remove of the last file of a place leaves %q", tree(t, root))
 	}
 	mine.Remove(c)
-	if Exists(mine.dir) || !Exists(theirs) {
+	if Exists(mine.dir()) || !Exists(theirs) {
 		t.Errorf("Remove of the last file leaves %q", tree(t, root))
 	}
 }
@@ -158,11 +158,11 @@ func TestRemove(t *testing.T) {
 func TestRemoveOfDirectories(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "files")
 	mine := For(root, 1)
-	if err := os.MkdirAll(mine.dir, 0o700); err != nil {
+	if err := os.MkdirAll(mine.dir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{mine.dir, mine.dir + "/", mine.dir + "/.", root} {
-		if mine.Remove(path); !Exists(mine.dir) {
+	for _, path := range []string{mine.dir(), mine.dir() + "/", mine.dir() + "/.", root} {
+		if mine.Remove(path); !Exists(mine.dir()) {
 			t.Fatalf("Remove(%q) removed the owner's directory", path)
 		}
 	}
@@ -175,7 +175,7 @@ func TestRemoveAll(t *testing.T) {
 	deliver(t, mine, "two", "B", "2")
 	kept := deliver(t, other, "one", "A", "3")
 	mine.RemoveAll()
-	if Exists(mine.dir) || !Exists(kept) {
+	if Exists(mine.dir()) || !Exists(kept) {
 		t.Errorf("RemoveAll leaves %q", tree(t, root))
 	}
 	mine.RemoveAll() // nothing is there

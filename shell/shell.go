@@ -28,6 +28,7 @@ type Shell struct {
 	// How to set one with care: name, and the statement that does.
 	add, take, again, back string
 	keepAll                bool   // the shell also has to keep what it knows of exported variables
+	all                    string // the command that sets all that are new, instead of add
 	ready                  string // the command before the first values, "" if there is none
 	scalar                 string // a shell variable of ours: name, quoted value
 	list                   string // the same with any number of words
@@ -66,7 +67,7 @@ var shells = []*Shell{
 	{
 		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset -v %s",
-		add: "_kz_add %[1]s && %[2]s", take: posixTake, again: posixTake, back: posixTake, scalar: "%s=%s", list: "%s=(%s)",
+		all: "_kz_set", take: posixTake, again: posixTake, back: posixTake, scalar: "%s=%s", list: "%s=(%s)",
 		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{
@@ -79,7 +80,7 @@ var shells = []*Shell{
 		Name: "fish", hook: fishHook, quote: fishQuote,
 		set: "set -gx %s %s", unset: "set -e -g %s",
 		add: fishSet, take: fishSet, again: fishSet, back: "_kz_back %[1]s; and %[2]s", keepAll: true, scalar: "set -g %s %s", list: "set -g %s %s",
-		fresh: "function _kz_fresh\n%s\nend", and: "\nand ", exists: "test -e %s", differs: "not test %s %s %s", missing: "not test -e %s",
+		fresh: "function _kz_fresh\ntest %s\nend", and: " -a ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 }
 

@@ -78,6 +78,20 @@ func (t *text) guarded(form, name, value string) {
 	t.line(append(words, t.exported(name, value)...), form, name, set)
 }
 
+// assignments has command set all variables that are new, if there is one.
+func (t *text) assignments(command string, steps []Step) {
+	want, quoted := []string{command}, []string{command}
+	for _, s := range steps {
+		if s.Op == Add && command != "" {
+			pair := t.name(s.Name) + "=" + s.Value
+			want, quoted = append(want, pair), append(quoted, t.quote(s.Name, pair))
+		}
+	}
+	if len(want) > 1 {
+		t.line(want, "%s", strings.Join(quoted, " "))
+	}
+}
+
 func (t *text) scalar(name, value string) {
 	t.line([]string{name + "=" + value}, t.shell.scalar, name, t.quote(name, value))
 }
@@ -218,14 +232,18 @@ func literal(w *syntax.Word) (string, bool) {
 	if lit := w.Lit(); lit == `\builtin` {
 		return lit, true
 	}
+	exact, text := true, ""
 	for _, part := range w.Parts {
 		switch p := part.(type) {
 		case *syntax.SglQuoted:
+			exact, text = exact && !p.Dollar, text+p.Value
 		case *syntax.Lit:
 			if strings.ContainsFunc(p.Value, special) {
 				return "", false
 			}
+			text += p.Value
 		case *syntax.DblQuoted:
+			exact = false
 			for _, inner := range p.Parts {
 				if _, ok := inner.(*syntax.Lit); !ok {
 					return "", false
@@ -234,6 +252,9 @@ func literal(w *syntax.Word) (string, bool) {
 		default:
 			return "", false
 		}
+	}
+	if exact { // what stands there is the value; asking for it takes as long as parsing
+		return text, true
 	}
 	text, err := expand.Literal(&expand.Config{}, w)
 	return text, err == nil

@@ -70,9 +70,10 @@ func (t *text) steps(steps []Step) {
 	if t.shell.ready != "" {
 		t.call(t.shell.ready, names[Add])
 	}
+	t.assignments(t.shell.all, steps)
 	forms := map[Op]string{Add: t.shell.add, Take: t.shell.take, Replace: t.shell.again, Restore: t.shell.back}
 	for _, s := range steps {
-		if form, ok := forms[s.Op]; ok {
+		if form := forms[s.Op]; form != "" {
 			t.guarded(form, s.Name, s.Value)
 		}
 	}
@@ -109,6 +110,7 @@ const StateName = "__KZ_STATE"
 // expressed: half an environment is worse than none.
 func (s *Shell) WriteUpdate(w io.Writer, u Update) error {
 	t := &text{shell: s}
+	t.b.Grow(8 << 10) // what most need
 	if len(u.Steps) > 0 && u.Meanwhile != "" {
 		t.keep(u.Steps)
 		t.scalar("_kz_loaded", "") // the hook calls kz again unless it comes to the end

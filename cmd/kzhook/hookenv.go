@@ -93,7 +93,7 @@ func (h *hookRun) debug() {
 func (h *hookRun) arrive() error {
 	inv := h.inv
 	nearest, ok := config.Find(inv.dir, inv.places.home)
-	h.update.Config = config.AsSeen(inv.dir, inv.env["HOME"])
+	h.update.Config = config.AsSeen(inv.dir, inv.env["HOME"], nearest)
 	h.watch(watch.Note(inv.places.userConfig))
 	if !ok {
 		return nil

@@ -46,13 +46,15 @@ _kz_fresh() {
   \builtin true
 }
 
-# Lists the places that could hold the nearest configuration.
+# Lists the places that could hold the nearest configuration: above HOME there are
+# none. To compare lengths takes less than to compare paths at each.
 _kz_walk() {
-  \builtin local _kz_dir="${PWD%/}"
-  _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml")
-  while [[ $_kz_dir == */* ]] && ! \builtin test "$_kz_dir" = "${HOME-}"; do
-    _kz_dir=${_kz_dir%/*}
-    _kz_up+=("$_kz_dir/.keyzero.toml")
+  \builtin local _kz_dir="${PWD%/}" _kz_rest _kz_end
+  _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml") _kz_rest=$_kz_dir/
+  _kz_rest=${_kz_rest#"${HOME-}/"} _kz_end=$((${#_kz_dir} - ${#_kz_rest}))
+  if [[ $_kz_dir != /* ]]; then _kz_end=${#_kz_dir}; fi
+  while ((${#_kz_dir} && ${#_kz_dir} != _kz_end)); do
+    _kz_dir=${_kz_dir%/*} _kz_up+=("$_kz_dir/.keyzero.toml")
   done
 }
 
@@ -104,9 +106,7 @@ _kz_gone() {
   _kz_said=gone _kz_tries=0 _kz_ttl='' _kz_names=()
 }
 
-# kz has these called with names of variables. To have one ready that is set next:
-# one that other programs see, or one that at most this shell knows, which needs no
-# care unless something of it was kept.
+# kz has these called with names of variables. To have one ready that is set next.
 _kz_take() {
   if ! _kz_unset "$1" 2>/dev/null; then
     \builtin printf 'kz: %s is readonly in this shell and stays as it is\n' "$1" >&2
@@ -114,9 +114,15 @@ _kz_take() {
   fi
 }
 
-_kz_add() {
-  \builtin local _kz_was="_kz_was_$1"
-  if [[ -n ${!_kz_was-} ]]; then _kz_take "$1"; fi
+# NAME=value of all that are new, in one call: that takes half as long as one for
+# each. What at most this shell knew needs no care unless something of it was kept.
+_kz_set() {
+  \builtin local _kz_pair _kz_was
+  for _kz_pair; do
+    _kz_was=_kz_was_${_kz_pair%%=*}
+    # shellcheck disable=SC2163  # the pair, and not the variable that holds it
+    if [[ -z ${!_kz_was-} ]] || _kz_take "${_kz_pair%%=*}"; then \builtin export "$_kz_pair"; fi
+  done
 }
 
 # First a reference, which unset -v would take for what it refers to.
@@ -139,6 +145,9 @@ _kz_keep() {
 # assignment, because no array can follow \builtin.
 _kz_drop() {
   \builtin local _kz_name _kz_was _kz_text
+  \builtin unset -n "$@" || \builtin true
+  # Nearly always that is all there is to do.
+  if \builtin unset -v "$@" && [[ -z ${!_kz_was_*} ]]; then \builtin return; fi
   for _kz_name; do
     if _kz_unset "$_kz_name"; then
       _kz_was="_kz_was_$_kz_name"
@@ -179,7 +188,7 @@ _kz_off() {
     if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
   \builtin unset -v _kz_self _kz_pwd _kz_up _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
-  \builtin unset -f _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
+  \builtin unset -f _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -195,7 +204,7 @@ if [[ -z ${__KZ_STATE-} ]]; then
 fi
 # Under allexport.
 \builtin export -n _kz_self _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
-\builtin export -nf _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_add _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
+\builtin export -nf _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)

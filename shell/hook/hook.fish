@@ -36,18 +36,21 @@ function _kz_fresh
     builtin true
 end
 
-# Lists the places that could hold the nearest configuration. IFS is empty, so
-# that a newline in a name does not cut it.
+# Lists the places that could hold the nearest configuration: none of them is
+# above HOME. Whatever is in the names, split keeps them apart.
 function _kz_walk
-    set -l IFS
-    set -l _kz_dir (string replace -r '/\z' '' -- $PWD)
     set -g _kz_pwd $PWD
     set -g _kz_tries 0
-    set -g _kz_up "$_kz_dir/.keyzero.toml"
-    while string match -q '*/*' -- $_kz_dir; and test "$_kz_dir" != "$HOME"
-        set _kz_dir (string replace -r '(?s)/[^/]*\z' '' -- $_kz_dir)
-        set -a _kz_up "$_kz_dir/.keyzero.toml"
+    set -l _kz_dir ''
+    set -l _kz_dirs
+    for _kz_name in (string split / -- $PWD)
+        set _kz_dir $_kz_dir$_kz_name/
+        set -p _kz_dirs $_kz_dir
     end
+    test "$PWD" = /; and set _kz_dirs /
+    set -l _kz_end (contains -i -- "$HOME/" $_kz_dirs)
+    and set _kz_dirs $_kz_dirs[1..$_kz_end]
+    set -g _kz_up $_kz_dirs.keyzero.toml
 end
 
 # What decides, besides files, about what is loaded.
@@ -73,6 +76,7 @@ function _kz_run
     _kz_choose
     test $_kz_tries -eq 0; or return
     set -g _kz_loaded $_kz_chosen
+    test -n "$_kz_ttl"; or return
     contains path (builtin -n); or set -g _kz_ttl # before fish 3.5
     test -n "$_kz_ttl"; and set -g _kz_since (_kz_clock)
 end
@@ -99,6 +103,7 @@ end
 # What was kept before an interrupt stays.
 function _kz_keep
     for _kz_name in $argv
+        set -q $_kz_name; or continue
         set -l _kz_was _kz_was_$_kz_name
         if set -qg $_kz_name
             set -l _kz_path --unpath
@@ -117,9 +122,15 @@ end
 
 # To unset them, and put back what was kept.
 function _kz_drop
+    set -l _kz_rest
     for _kz_name in $argv
-        _kz_put -gu $_kz_name; or set -e -g $_kz_name
+        if set -qg _kz_was_$_kz_name
+            _kz_put -gu $_kz_name
+        else
+            set -a _kz_rest $_kz_name
+        end
     end
+    set -q _kz_rest[1]; and set -e -g $_kz_rest
 end
 
 # The same, for those of which something is kept still.
