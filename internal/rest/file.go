@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -80,4 +81,12 @@ func why(err error) string {
 		return "permission denied"
 	}
 	return "cannot be read"
+}
+
+// Shown returns what a store calls someone, in a form that is safe to show.
+func Shown(name string) string {
+	if r := []rune(name); len(r) > 100 {
+		name = string(r[:100])
+	}
+	return printable.Text(name)
 }
