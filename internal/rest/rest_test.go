@@ -57,6 +57,7 @@ func client(t *testing.T, o rest.Options) *rest.Client {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	resttest.Store{
 		New: func(t *testing.T, address, caFile string) resolve.Provider {
 			return probe{client(t, rest.Options{Address: address, CAFile: caFile})}
@@ -314,5 +315,36 @@ func TestPath(t *testing.T) {
 		if got := rest.Path("/home/u", setting); got != want {
 			t.Errorf("Path(%q) = %q, want %q", setting, got, want)
 		}
+	}
+}
+
+func TestGroups(t *testing.T) {
+	results := make([]resolve.Result, 100)
+	groups := map[int][]int{}
+	for i := range results {
+		groups[i%20] = append(groups[i%20], i)
+	}
+	var now, most atomic.Int32
+	rest.Groups(results, groups, func(key int, of []int) {
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		defer now.Add(-1)
+		time.Sleep(10 * time.Millisecond)
+		for _, i := range of {
+			results[i].Secret = resolve.NewSecret("x")
+		}
+		if key == 7 {
+			panic("canary")
+		}
+	})
+	for i, r := range results {
+		resttest.Discreet(t, r.Err, "canary")
+		if (r.Err != nil) != (i%20 == 7) || (r.Secret.Reveal() == "x") != (i%20 != 7) {
+			t.Errorf("result %d is %q, %v", i, r.Secret.Reveal(), r.Err)
+		}
+	}
+	if n := most.Load(); n > 8 || n < 2 {
+		t.Errorf("%d groups at once", n)
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
@@ -23,7 +22,6 @@ const (
 	defaultAddress = "https://api.doppler.com"
 	secretsPath    = "/v3/configs/config/secrets"
 	most           = 100 // names in one request, for the sake of its address's length
-	parallel       = 8
 	login          = "doppler login"
 )
 
@@ -93,26 +91,23 @@ func (p *Provider) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Resu
 	results := make([]resolve.Result, len(refs))
 	names := make([]string, len(refs))
 	found := p.finder(ctx)
-	of := map[place][]int{}
+	of, count := map[part][]int{}, map[place]int{}
 	for i, ref := range refs {
 		var at place
 		if at, names[i], results[i].Err = found.place(ref); results[i].Err == nil {
-			of[at] = append(of[at], i)
+			key := part{at, count[at] / most}
+			of[key] = append(of[key], i)
+			count[at]++
 		}
 	}
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, parallel)
-	for at, all := range of {
-		for some := range slices.Chunk(all, most) {
-			wg.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				p.fetch(ctx, at, names, some, results)
-			})
-		}
-	}
-	wg.Wait()
+	rest.Groups(results, of, func(key part, of []int) { p.fetch(ctx, key.place, names, of, results) })
 	return results
+}
+
+// A part of a place is what one request asks for.
+type part struct {
+	place
+	number int
 }
 
 // fetch fills in the results with the numbers of, which are of one place.

@@ -114,6 +114,7 @@ func outcomes(t *testing.T, results []resolve.Result) []string {
 }
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	resttest.Store{
 		New: func(t *testing.T, address, caFile string) resolve.Provider {
 			return provider(t, setup(t, &resttest.Server{URL: address, CAFile: caFile}, "DOPPLER_TOKEN="+token))
