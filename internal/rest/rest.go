@@ -59,7 +59,7 @@ func New(o Options) (*Client, error) {
 func parse(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, resolve.Errorf(resolve.Malformed, "the address is not of the form https://HOST")
 	case u.Scheme == "https", u.Scheme == "http" && Loopback(u.Hostname()):
 		return u, nil
@@ -73,11 +73,15 @@ func Loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// parallel is how many connections stay open for providers that ask one by one.
+const parallel = 8
+
 // Transport returns what New's clients speak through. It asks no proxy for this machine.
 func Transport(o Options) (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: o.Certs}
 	t.MaxResponseHeaderBytes = 256 << 10
+	t.MaxIdleConnsPerHost = parallel
 	if o.CAFile != "" {
 		pool, err := roots(o.CAFile)
 		if err != nil {
@@ -101,7 +105,7 @@ func roots(file string) (*x509.CertPool, error) {
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, resolve.Errorf(resolve.Malformed, "%s: %s", file, why(err))
 	}
 	if !pool.AppendCertsFromPEM(data) {
 		return nil, resolve.Errorf(resolve.Malformed, "%s has no certificate", file)
@@ -124,7 +128,7 @@ func SameOrigin(next *http.Request, via []*http.Request) error {
 // A Call is one request.
 type Call struct {
 	Method string     // GET if empty
-	Path   string     // appended to the address, escaped already
+	Path   string     // appended to the address, escaped already; begins with a slash
 	Query  url.Values // may be nil
 	Header map[string]string
 	Body   any // sent as JSON; nil for none
@@ -146,31 +150,39 @@ type Answer struct {
 func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
 	for try := 0; ; try++ {
 		a, err := c.send(ctx, call)
-		if err != nil || !a.passing() || call.Method != "" && call.Method != http.MethodGet && !call.Again || try == 2 {
+		if err != nil || !a.passing() || !call.repeatable() || try == 2 || !pause(ctx, a.wait(try)) {
 			return a, err
 		}
-		if !pause(ctx, a.wait(try)) {
-			return a, nil
-		}
 	}
+}
+
+func (c Call) repeatable() bool {
+	return c.Again || c.Method == "" || c.Method == http.MethodGet
 }
 
 // passing reports whether the same call might have another answer soon.
 func (a Answer) passing() bool { return a.Status == http.StatusTooManyRequests || a.Status >= 500 }
 
+// longest is the most that is waited before another try; a store that asks for more
+// has given its answer.
+const longest = time.Minute
+
 // wait returns how long to wait before another try: what the server asks for, or
 // twice as long each time, and by chance a little more, so that not all come back at once.
 func (a Answer) wait(try int) time.Duration {
 	wait := 100 * time.Millisecond << try
-	if s, err := strconv.Atoi(a.Header.Get("Retry-After")); err == nil && s >= 0 {
-		wait = time.Duration(s) * time.Second
+	after := a.Header.Get("Retry-After")
+	if s, err := strconv.ParseUint(after, 10, 64); err == nil {
+		wait = time.Duration(min(s, 3600)) * time.Second
+	} else if at, err := http.ParseTime(after); err == nil {
+		wait = min(max(wait, time.Until(at)), time.Hour)
 	}
 	return wait + rand.N(wait/2+50*time.Millisecond)
 }
 
 // pause waits, unless the deadline leaves no time for a try after that.
 func pause(ctx context.Context, d time.Duration) bool {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d+100*time.Millisecond {
+	if deadline, ok := ctx.Deadline(); d > longest || ok && time.Until(deadline) < d+100*time.Millisecond {
 		return false
 	}
 	select {
@@ -209,6 +221,9 @@ func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) 
 			return nil, errors.New("the request cannot be encoded")
 		}
 		body = bytes.NewReader(data)
+	}
+	if call.Path != "" && call.Path[0] != '/' { // which would go on with the host's name
+		return nil, resolve.Errorf(resolve.Malformed, "the reference does not fit into a request")
 	}
 	address := strings.TrimSuffix(c.base.String(), "/") + call.Path
 	if call.Query != nil {
@@ -292,9 +307,9 @@ func Failure(ctx context.Context, err error) error {
 		return resolve.Errorf(resolve.Unreachable, "the store sends elsewhere, which kz does not follow")
 	case errors.As(err, &verify):
 		return resolve.Errorf(resolve.Unreachable, "the store's certificate is not trusted: %s", reason(verify.Err))
-	case errors.As(err, &plaintext):
+	case errors.As(err, &plaintext), errors.Is(err, http.ErrSchemeMismatch):
 		return resolve.Errorf(resolve.Unreachable, "the store does not speak TLS")
-	case errors.As(err, &dns):
+	case errors.As(err, &dns) && dns.IsNotFound:
 		return resolve.Errorf(resolve.Unreachable, "%s is not known here", dns.Name)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &resolve.Error{Class: resolve.Timeout}

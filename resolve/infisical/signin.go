@@ -1,0 +1,146 @@
+package infisical
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/getkeyzero/kz/internal/rest"
+	"github.com/getkeyzero/kz/resolve"
+)
+
+// serviceAccount is where Kubernetes puts a pod's own token.
+const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+// Present says what of Infisical is found on this machine.
+func Present(s resolve.Setup) string {
+	for _, variable := range []string{"INFISICAL_UNIVERSAL_AUTH_ACCESS_TOKEN", "INFISICAL_TOKEN", "INFISICAL_UNIVERSAL_AUTH_CLIENT_ID"} {
+		if s.Getenv(variable) != "" {
+			return "environment " + variable
+		}
+	}
+	return ""
+}
+
+// A session is a token, and how one came to it.
+type session struct {
+	token string
+	as    string
+	lies  string // where the means to sign in are kept
+	plain bool
+}
+
+// signedIn returns the session, which all requests share: one signs in, and the others
+// wait for it. What came of it stands, unless it was that ctx ended.
+func (p *Provider) signedIn(ctx context.Context) (session, error) {
+	p.signIn.Lock()
+	defer p.signIn.Unlock()
+	if err := ctx.Err(); err != nil {
+		return session{}, err
+	}
+	if p.tried {
+		return p.session, p.refused
+	}
+	s, err := p.begin(ctx)
+	if err == nil && !rest.IsToken(s.token) {
+		err = resolve.Errorf(resolve.Malformed, "the token is not one word")
+	}
+	if ctx.Err() == nil {
+		p.tried, p.session, p.refused = true, s, err
+	}
+	return s, err
+}
+
+func (p *Provider) begin(ctx context.Context) (session, error) {
+	switch p.setup.Settings["auth"] {
+	case "token":
+		return p.token()
+	case "universal":
+		return p.universal(ctx)
+	case "kubernetes":
+		return p.withJWT(ctx, "kubernetes", serviceAccount)
+	case "oidc":
+		return p.withJWT(ctx, "oidc", "")
+	}
+	s, err := p.token()
+	if err == errNoToken && p.clientID() != "" {
+		return p.universal(ctx)
+	}
+	return s, err
+}
+
+var errNoToken = resolve.Errorf(resolve.NotLoggedIn, "there is no token and no identity")
+
+func (p *Provider) token() (session, error) {
+	for _, variable := range []string{"INFISICAL_UNIVERSAL_AUTH_ACCESS_TOKEN", "INFISICAL_TOKEN"} {
+		if token := p.setup.Getenv(variable); token != "" {
+			return session{token, "token", "environment " + variable, true}, nil
+		}
+	}
+	if file := p.setup.Settings["token_file"]; file != "" {
+		token, err := rest.ReadToken(rest.Path(p.setup.Home(), file), file)
+		return session{token, "token", "file " + file, true}, err
+	}
+	return session{}, errNoToken
+}
+
+func (p *Provider) clientID() string {
+	return p.setup.Setting("identity", "INFISICAL_UNIVERSAL_AUTH_CLIENT_ID")
+}
+
+func (p *Provider) universal(ctx context.Context) (session, error) {
+	const variable = "INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET"
+	s := session{as: "universal identity", lies: "environment " + variable, plain: true}
+	secret := p.setup.Getenv(variable)
+	if file := p.setup.Settings["client_secret_file"]; file != "" {
+		var err error
+		if secret, err = rest.ReadToken(rest.Path(p.setup.Home(), file), file); err != nil {
+			return s, err
+		}
+		s.lies = "file " + file
+	}
+	if p.clientID() == "" || secret == "" {
+		return s, resolve.Errorf(resolve.NotLoggedIn, "the identity's client id or its secret is not said")
+	}
+	return p.login(ctx, s, "universal", map[string]string{"clientId": p.clientID(), "clientSecret": secret})
+}
+
+// withJWT signs in with a token that another party signed and keeps in a file.
+func (p *Provider) withJWT(ctx context.Context, method, usual string) (session, error) {
+	file := p.setup.Setting("jwt_file")
+	if file == "" {
+		file = usual
+	}
+	identity := p.setup.Setting("identity", "INFISICAL_MACHINE_IDENTITY_ID")
+	s := session{as: method + " identity", lies: "file " + file, plain: true}
+	if file == "" || identity == "" {
+		return s, resolve.Errorf(resolve.NotLoggedIn, "the identity or its jwt_file is not said")
+	}
+	jwt, err := rest.ReadToken(rest.Path(p.setup.Home(), file), file)
+	if err != nil {
+		return s, err
+	}
+	return p.login(ctx, s, method, map[string]string{"identityId": identity, "jwt": jwt})
+}
+
+// login has a session's token made.
+func (p *Provider) login(ctx context.Context, s session, method string, body map[string]string) (session, error) {
+	answer, err := p.client.Do(ctx, rest.Call{
+		Method: http.MethodPost, Path: "/api/v1/auth/" + method + "-auth/login", Body: body, Again: true,
+	})
+	if err != nil {
+		return s, err
+	}
+	switch answer.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound:
+		return s, resolve.Errorf(resolve.NotLoggedIn, "the identity was refused")
+	}
+	if err := answer.Err(); err != nil {
+		return s, err
+	}
+	var made struct {
+		Token string `json:"accessToken"`
+	}
+	err = answer.JSON(&made)
+	s.token = made.Token
+	return s, err
+}
