@@ -92,7 +92,7 @@ func (f File) read() ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, errNotRegular
-	case !onlyOurs(info):
+	case !OnlyOurs(info):
 		return nil, errWriters
 	}
 	if err := f.checkParents(root); err != nil {
@@ -137,16 +137,16 @@ func (f File) checkParents(root *os.Root) error {
 		if err != nil {
 			return err
 		}
-		if !onlyOurs(info) {
+		if !OnlyOurs(info) {
 			return errWriters
 		}
 	}
 	return nil
 }
 
-// onlyOurs reports whether nobody but the user and root can write it. A group with
+// OnlyOurs reports whether nobody but the user and root can write it. A group with
 // the user's own number has nobody else in it, by convention.
-func onlyOurs(info fs.FileInfo) bool {
+func OnlyOurs(info fs.FileInfo) bool {
 	st, mode := info.Sys().(*syscall.Stat_t), info.Mode().Perm()
 	private := int(st.Gid) == os.Geteuid() && int(st.Gid) == os.Getegid()
 	ours := st.Uid == 0 || int(st.Uid) == os.Geteuid()
