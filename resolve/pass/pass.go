@@ -97,6 +97,9 @@ func expand(s resolve.Setup, path string) string {
 	return path
 }
 
+// Surroundings returns a digest of what the answers depend on besides the references.
+func (p *Provider) Surroundings() string { return p.Runner.Surroundings(p.program, p.setting) }
+
 // Present names the store of pass, if there is one.
 func Present(s resolve.Setup) string {
 	dir := directory(s)
