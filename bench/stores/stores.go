@@ -13,24 +13,23 @@ import (
 	"time"
 )
 
-const (
-	delay  = 50 * time.Millisecond
-	rounds = 15
-)
+const delay = 50 * time.Millisecond
 
-// A project is what is measured: a configuration, and how many requests it should need.
-type project struct {
-	name     string
-	config   string
-	requests int64
-	took     []time.Duration
+// A Project is what is measured: a configuration, with what the runs took.
+type Project struct {
+	Name     string
+	Requests int64 // that the servers saw in the last run
+	Took     []time.Duration
+
+	config string
 }
 
-// Measure returns a table in Markdown for the program at kz, beside which kz-fetch lies.
-func Measure(kz string) (string, error) {
+// Measure has the program at kz, beside which kz-fetch lies, resolve each project anew, so
+// many times, by turns.
+func Measure(kz string, rounds int) ([]Project, error) {
 	home, err := os.MkdirTemp("", "bench-stores-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer os.RemoveAll(home)
 	s, err := start(home, delay)
@@ -38,26 +37,26 @@ func Measure(kz string) (string, error) {
 		defer s.close()
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	b := &bench{kz: kz, home: home, servers: s}
 	if err := b.prepare(); err != nil {
-		return "", err
+		return nil, err
 	}
 	for range rounds {
 		for i := range b.projects {
-			if err := b.run(&b.projects[i]); err != nil {
-				return "", err
+			if err := b.run(i); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return b.table(), nil
+	return b.projects, nil
 }
 
 type bench struct {
 	kz, home string
 	servers  *servers
-	projects []project
+	projects []Project
 }
 
 var refs = map[string]func(i int) string{
@@ -79,13 +78,13 @@ func secrets(store string, n int) string {
 
 // prepare writes the user's configuration and a project for each measurement.
 func (b *bench) prepare() error {
-	b.projects = []project{
-		{name: "1 secret of doppler", config: secrets("doppler", 1)},
-		{name: "1 secret of gcp", config: secrets("gcp", 1)},
-		{name: "1 secret of aws", config: secrets("aws", 1)},
-		{name: "100 secrets of aws", config: secrets("aws", 100)},
-		{name: "30 secrets of 5 stores", config: "[secrets]\n"},
-		{name: "none, kz alone", config: "[env]\nA = \"1\"\n"},
+	b.projects = []Project{
+		{Name: "1 secret of doppler", config: secrets("doppler", 1)},
+		{Name: "1 secret of gcp", config: secrets("gcp", 1)},
+		{Name: "1 secret of aws", config: secrets("aws", 1)},
+		{Name: "100 secrets of aws", config: secrets("aws", 100)},
+		{Name: "30 secrets of 5 stores", config: "[secrets]\n"},
+		{Name: "none, kz alone", config: "[env]\nA = \"1\"\n"},
 	}
 	for _, store := range slices.Sorted(maps.Keys(refs)) {
 		b.projects[4].config += strings.TrimPrefix(secrets(store, 6), "[secrets]\n")
@@ -113,9 +112,9 @@ func write(path, text string) error {
 	return os.WriteFile(path, []byte(text), 0o600)
 }
 
-// run has kz export resolve a project anew once, and notes how long that took.
-func (b *bench) run(p *project) error {
-	index := slices.IndexFunc(b.projects, func(q project) bool { return q.name == p.name })
+// run has kz resolve a project once, and notes how long that took.
+func (b *bench) run(index int) error {
+	p := &b.projects[index]
 	cmd := exec.Command(b.kz, "run", "--", "true")
 	cmd.Dir = filepath.Join(b.home, fmt.Sprint(index))
 	cmd.Env = []string{
@@ -125,22 +124,23 @@ func (b *bench) run(p *project) error {
 	}
 	before, begin := b.servers.requests.Load(), time.Now()
 	out, err := cmd.CombinedOutput()
-	p.took = append(p.took, time.Since(begin))
-	p.requests = b.servers.requests.Load() - before
+	p.Took = append(p.Took, time.Since(begin))
+	p.Requests = b.servers.requests.Load() - before
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", p.name, err, out)
+		return fmt.Errorf("%s: %w\n%s", p.Name, err, out)
 	}
 	return nil
 }
 
-func (b *bench) table() string {
-	one := median(b.projects[0].took)
+// Table returns what was measured in Markdown.
+func Table(projects []Project) string {
+	one := median(projects[0].Took)
 	text := fmt.Sprintf("Servers of five stores on this machine, over TLS, that answer after %v; `kz run -- true`, which always asks anew;\n"+
-		"medians of %d, by turns. gcp asks for a token first, which is a call of its own.\n\n", delay, rounds)
+		"medians of %d, by turns. gcp asks for a token first, which is a call of its own.\n\n", delay, len(projects[0].Took))
 	text += "| | requests | median ms | times the first | times a call of 50 ms |\n| --- | --- | --- | --- | --- |\n"
-	for _, p := range b.projects {
-		m := median(p.took)
-		text += fmt.Sprintf("| %s | %d | %.1f | %.2f | %.2f |\n", p.name, p.requests, float64(m.Microseconds())/1000, float64(m)/float64(one), float64(m)/float64(delay))
+	for _, p := range projects {
+		m := median(p.Took)
+		text += fmt.Sprintf("| %s | %d | %.1f | %.2f | %.2f |\n", p.Name, p.Requests, float64(m.Microseconds())/1000, float64(m)/float64(one), float64(m)/float64(delay))
 	}
 	return text
 }

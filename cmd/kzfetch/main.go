@@ -7,12 +7,23 @@ import (
 
 	"github.com/getkeyzero/kz/fetch"
 	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/resolve/age"
+	"github.com/getkeyzero/kz/resolve/aws"
+	"github.com/getkeyzero/kz/resolve/doppler"
+	"github.com/getkeyzero/kz/resolve/hashicorp"
+	"github.com/getkeyzero/kz/resolve/infisical"
 )
 
 func main() { os.Exit(fetch.Main(kinds)) }
 
 // kinds has the stores that kz-fetch asks, by the types that config knows.
-var kinds = fetch.Kinds{}
+var kinds = fetch.Kinds{
+	"age":       kind(age.New, age.Present),
+	"aws":       kind(aws.New, aws.Present),
+	"doppler":   kind(doppler.New, doppler.Present),
+	"hashicorp": kind(hashicorp.New, hashicorp.Present),
+	"infisical": kind(infisical.New, infisical.Present),
+}
 
 // kind is what a store's package has.
 func kind[P resolve.Provider](make func(resolve.Setup) (P, error), present func(resolve.Setup) string) fetch.Kind {

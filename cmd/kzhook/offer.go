@@ -16,7 +16,9 @@ import (
 	"github.com/getkeyzero/kz/project"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/resolve/keychain"
+	"github.com/getkeyzero/kz/resolve/pass"
 	"github.com/getkeyzero/kz/resolve/remote"
+	"github.com/getkeyzero/kz/resolve/systemd"
 )
 
 // offerDeadline is how long finding out what there is may take.
@@ -32,6 +34,11 @@ func (inv *invocation) usable(ctx context.Context) map[string]string {
 		found["keychain"] = ""
 	}
 	stores := inv.stores(&project.Project{}, inv.env)
+	for typ, present := range map[string]func(resolve.Setup) string{"pass": pass.Present, "gopass": pass.PresentGopass, "systemd": systemd.Present} {
+		if text := present(stores.setup(config.Provider{})); text != "" {
+			found[typ] = text
+		}
+	}
 	for _, helper := range helpers {
 		f, err := remote.New(remote.Options{Programs: remote.Beside(inv.self, helper.program), Options: stores.tools()})
 		if err != nil {

@@ -14,7 +14,9 @@ import (
 	"github.com/getkeyzero/kz/resolve/dotenvfile"
 	"github.com/getkeyzero/kz/resolve/envvar"
 	"github.com/getkeyzero/kz/resolve/keychain"
+	"github.com/getkeyzero/kz/resolve/pass"
 	"github.com/getkeyzero/kz/resolve/remote"
+	"github.com/getkeyzero/kz/resolve/systemd"
 	"github.com/getkeyzero/kz/resolve/vaultfile"
 )
 
@@ -69,6 +71,12 @@ func (s *stores) open(settings config.Provider) (resolve.Provider, error) {
 		return dotenvfile.New(s.getenv), nil
 	case "command":
 		return command.New(command.Options{Argv: settings.Command, Options: s.tools()})
+	case "pass":
+		return pass.New(s.setup(settings))
+	case "gopass":
+		return pass.NewGopass(s.setup(settings))
+	case "systemd":
+		return systemd.New(s.setup(settings))
 	}
 	if err := s.vouched(settings); err != nil {
 		return refusing{err}, nil
@@ -86,6 +94,14 @@ func (s *stores) getenv(name string) (string, bool) {
 func (s *stores) tools() tool.Options {
 	dirs := slices.DeleteFunc(s.project.Dirs(), func(dir string) bool { return dir == s.inv.places.home })
 	return tool.Options{Env: s.outer.List(), Avoid: dirs}
+}
+
+func (s *stores) setup(p config.Provider) resolve.Setup {
+	o := s.tools()
+	return resolve.Setup{
+		Settings: p.Settings, Env: o.Env, Avoid: o.Avoid,
+		Tell: func(text string) { s.inv.tell(p.Name, text) },
+	}
 }
 
 // vouched returns an error if the project chose an address that is not one of those

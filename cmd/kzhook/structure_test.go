@@ -64,10 +64,11 @@ func TestPackagesDependDownwards(t *testing.T) {
 		"config":  {},
 		"session": {"clock", "environ", "seal"},
 
-		"seal/holder":   {"clock", "resolve", "resolve/keychain", "seal"},
-		"resolve/cache": {"clock", "seal", "seal/holder"},
-		"internal/tool": {"resolve"},
-		"protocol":      {"resolve"},
+		"seal/holder":          {"clock", "resolve", "resolve/keychain", "seal"},
+		"resolve/cache":        {"clock", "seal", "seal/holder"},
+		"internal/projectfile": {"resolve"},
+		"internal/tool":        {"resolve"},
+		"protocol":             {"resolve"},
 
 		"shell":             {"environ"},
 		"delivery":          {"resolve"},

@@ -1,0 +1,158 @@
+// Package hashicorp resolves references to the key-value engines of HashiCorp Vault
+// and of OpenBao, which speak alike. A reference is MOUNT/PATH#FIELD?version=N, of
+// which FIELD and version may be missing.
+//
+// It speaks through package rest and not through the client of either: that one keeps
+// all of an answer of any length, mends invalid UTF-8 in values without a word, puts
+// the server's text into errors and asks the process environment with each request.
+package hashicorp
+
+import (
+	"context"
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/getkeyzero/kz/internal/rest"
+	"github.com/getkeyzero/kz/resolve"
+)
+
+const parallel = 8 // requests at once
+
+// A Provider asks one server.
+type Provider struct{ setup resolve.Setup }
+
+// New returns the Provider of s. It neither connects nor reads a file yet.
+func New(s resolve.Setup) (*Provider, error) { return &Provider{s}, nil }
+
+// Present says what of a server is found here, "" if nothing.
+func Present(s resolve.Setup) string {
+	if address := s.Setting("address", addresses...); address != "" {
+		return address
+	}
+	if l := (&Provider{s}); l.isFile(l.tokenFile()) {
+		return l.short(l.tokenFile())
+	}
+	return ""
+}
+
+var addresses = []string{"VAULT_ADDR", "BAO_ADDR"}
+
+// Fetch implements [resolve.Provider]. It signs in once. All fields of one version of
+// one path come by one request, and so are of one time.
+func (p *Provider) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Result {
+	results := make([]resolve.Result, len(refs))
+	places := make([]place, len(refs))
+	var wanted []resolve.Ref // a document each
+	at := map[string]int{}
+	for i, ref := range refs {
+		places[i], results[i].Err = parse(ref.Path)
+		key := places[i].document()
+		if _, seen := at[key]; results[i].Err == nil && !seen {
+			at[key] = len(wanted)
+			wanted = append(wanted, resolve.Ref{Path: key})
+		}
+	}
+	documents := p.documents(ctx, wanted)
+	for i, pl := range places {
+		if results[i].Err == nil {
+			results[i] = documents[at[pl.document()]].field(pl)
+		}
+	}
+	return results
+}
+
+// documents reads each of wanted.
+func (p *Provider) documents(ctx context.Context, wanted []resolve.Ref) []document {
+	documents := make([]document, len(wanted))
+	if len(wanted) == 0 {
+		return documents
+	}
+	s, err := p.open(ctx)
+	if err != nil {
+		for i := range documents {
+			documents[i].err = err
+		}
+		return documents
+	}
+	texts := resolve.Each(ctx, wanted, parallel, func(ctx context.Context, ref resolve.Ref) (resolve.Secret, error) {
+		pl, err := parse(ref.Path)
+		if err != nil {
+			return resolve.Secret{}, err
+		}
+		return s.read(ctx, pl)
+	})
+	for i, text := range texts {
+		documents[i] = newDocument(text)
+	}
+	return documents
+}
+
+// open returns a session with the server, signed in.
+func (p *Provider) open(ctx context.Context) (*session, error) {
+	l, err := p.login()
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.connect()
+	if err != nil {
+		return nil, err
+	}
+	return s, s.signIn(ctx, l)
+}
+
+// connect returns a session without a token. It sends nothing yet.
+func (p *Provider) connect() (*session, error) {
+	address := p.setup.Setting("address", addresses...)
+	if address == "" {
+		return nil, resolve.Errorf(resolve.NotLoggedIn, "no address: set VAULT_ADDR or the provider's address")
+	}
+	o := rest.Options{Address: address, CAFile: p.file("ca_file", "VAULT_CACERT", "BAO_CACERT")}
+	if cert, key := p.certFiles(); cert != "" && key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil { // whose text may quote the key's file
+			return nil, resolve.Errorf(resolve.NotLoggedIn, "%s and %s are not a certificate and its key", p.short(cert), p.short(key))
+		}
+		o.Certs = []tls.Certificate{pair}
+	}
+	if o.CAFile != "" && !p.isFile(o.CAFile) {
+		return nil, resolve.Errorf(resolve.Malformed, "no file %s", p.short(o.CAFile))
+	}
+	client, err := rest.New(o)
+	if err != nil {
+		return nil, err
+	}
+	// The server's agents turn away what lacks the first: a browser cannot send it.
+	header := map[string]string{"X-Vault-Request": "true"}
+	if namespace := p.setup.Setting("namespace", "VAULT_NAMESPACE", "BAO_NAMESPACE"); namespace != "" {
+		header["X-Vault-Namespace"] = namespace
+	}
+	return &session{client: client, header: header, kv: p.setup.Setting("kv")}, nil
+}
+
+func (p *Provider) certFiles() (cert, key string) {
+	return p.file("client_cert", "VAULT_CLIENT_CERT", "BAO_CLIENT_CERT"), p.file("client_key", "VAULT_CLIENT_KEY", "BAO_CLIENT_KEY")
+}
+
+// file returns the path that a setting or a variable has.
+func (p *Provider) file(name string, variables ...string) string {
+	path := p.setup.Setting(name, variables...)
+	if below, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(p.setup.Home(), below)
+	}
+	return path
+}
+
+// short returns a path as people write it.
+func (p *Provider) short(path string) string {
+	if below, ok := strings.CutPrefix(path, p.setup.Home()+"/"); ok && p.setup.Home() != "" {
+		return "~/" + below
+	}
+	return path
+}
+
+func (p *Provider) isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
