@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"unicode"
@@ -17,15 +16,6 @@ import (
 
 // maxFile is the most bytes that a file with a credential may have.
 const maxFile = 1 << 20
-
-// Path returns the file that a setting names: an absolute path, or one that begins
-// with ~/ and lies below home.
-func Path(home, setting string) string {
-	if below, ok := strings.CutPrefix(setting, "~/"); ok && home != "" {
-		return filepath.Join(home, below)
-	}
-	return setting
-}
 
 // ReadFile returns what the regular file has. A file that is not there is of class
 // NotLoggedIn: it was to hold a means to sign in. An error names the file as shown does.

@@ -205,6 +205,8 @@ func (c *Client) send(ctx context.Context, call Call) (Answer, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, MaxAnswer+1))
 	switch {
+	case ctx.Err() != nil: // a server that notices may end its answer before its time
+		return Answer{}, ctx.Err()
 	case err != nil:
 		return Answer{}, Failure(ctx, err)
 	case len(body) > MaxAnswer:

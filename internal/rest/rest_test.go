@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -310,14 +311,6 @@ func TestReadToken(t *testing.T) {
 	}
 }
 
-func TestPath(t *testing.T) {
-	for setting, want := range map[string]string{"~/a": "/home/u/a", "/a": "/a", "": "", "~u/a": "~u/a"} {
-		if got := rest.Path("/home/u", setting); got != want {
-			t.Errorf("Path(%q) = %q, want %q", setting, got, want)
-		}
-	}
-}
-
 func TestGroups(t *testing.T) {
 	results := make([]resolve.Result, 100)
 	groups := map[int][]int{}
@@ -346,5 +339,39 @@ func TestGroups(t *testing.T) {
 	}
 	if n := most.Load(); n > 8 || n < 2 {
 		t.Errorf("%d groups at once", n)
+	}
+}
+
+// All share what came of the first, unless its ctx ended.
+func TestSession(t *testing.T) {
+	var session rest.Session[string]
+	var begun atomic.Int32
+	ended, cancel := context.WithCancel(t.Context())
+	begin := func(answer string, err error) func(context.Context) (string, error) {
+		return func(context.Context) (string, error) { begun.Add(1); return answer, err }
+	}
+	_, err := session.Get(ended, func(ctx context.Context) (string, error) { cancel(); return "", ctx.Err() })
+	if err == nil {
+		t.Error("no error though ctx ended")
+	}
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if got, err := session.Get(t.Context(), begin("s", nil)); got != "s" || err != nil {
+				t.Errorf("Get gives %q and %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := session.Get(ended, begin("x", nil)); err == nil || begun.Load() != 1 {
+		t.Errorf("begun %d times, %v after ctx ended", begun.Load(), err)
+	}
+	var refused rest.Session[string]
+	for range 2 {
+		_, err := refused.Get(t.Context(), begin("", &resolve.Error{Class: resolve.Denied}))
+		resttest.Class(t, err, resolve.Denied)
+	}
+	if begun.Load() != 2 {
+		t.Errorf("a refusal is asked for %d times", begun.Load()-1)
 	}
 }

@@ -39,7 +39,7 @@ func New(s resolve.Setup) (*Provider, error) {
 	if address == "" {
 		address = defaultAddress
 	}
-	client, err := rest.New(rest.Options{Address: address, CAFile: rest.Path(s.Home(), s.Settings["ca_file"])})
+	client, err := rest.New(rest.Options{Address: address, CAFile: s.Settings["ca_file"]})
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func (f *finder) credential(dir string) (credential, error) {
 
 func (f *finder) read(dir string) (credential, error) {
 	if file := f.setup.Settings["token_file"]; file != "" {
-		token, err := rest.ReadToken(rest.Path(f.setup.Home(), file), file)
+		token, err := rest.ReadToken(file, file)
 		return credential{token, "file " + file, true}, err
 	}
 	scope := f.scope(dir)

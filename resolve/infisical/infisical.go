@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
@@ -31,10 +30,7 @@ type Provider struct {
 	setup   resolve.Setup
 	address string
 	client  *rest.Client
-	signIn  sync.Mutex
-	tried   bool // to sign in, with what came of it
-	session session
-	refused error
+	session rest.Session[session]
 }
 
 // New returns the Provider that a setup describes.
@@ -45,7 +41,7 @@ func New(s resolve.Setup) (*Provider, error) {
 	}
 	// Infisical's own program takes the address with and without this.
 	address = strings.TrimSuffix(strings.TrimSuffix(address, "/"), "/api")
-	client, err := rest.New(rest.Options{Address: address, CAFile: rest.Path(s.Home(), s.Settings["ca_file"])})
+	client, err := rest.New(rest.Options{Address: address, CAFile: s.Settings["ca_file"]})
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +195,7 @@ func (p *Provider) list(ctx context.Context, path string, query url.Values, more
 
 // ask signs in, sends a call and reads the answer into v.
 func (p *Provider) ask(ctx context.Context, call rest.Call, v any) error {
-	s, err := p.signedIn(ctx)
+	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
 		return err
 	}
@@ -288,7 +284,7 @@ func (p *Provider) List(ctx context.Context) ([]string, error) {
 // without values; else signing in is all that can be tried.
 func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	standing := resolve.Standing{Through: p.address}
-	s, err := p.signedIn(ctx)
+	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
 		return standing, err
 	}

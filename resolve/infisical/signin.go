@@ -29,28 +29,15 @@ type session struct {
 	plain bool
 }
 
-// signedIn returns the session, which all requests share: one signs in, and the others
-// wait for it. What came of it stands, unless it was that ctx ended.
-func (p *Provider) signedIn(ctx context.Context) (session, error) {
-	p.signIn.Lock()
-	defer p.signIn.Unlock()
-	if err := ctx.Err(); err != nil {
-		return session{}, err
-	}
-	if p.tried {
-		return p.session, p.refused
-	}
-	s, err := p.begin(ctx)
+func (p *Provider) begin(ctx context.Context) (session, error) {
+	s, err := p.chosen(ctx)
 	if err == nil && !rest.IsToken(s.token) {
 		err = resolve.Errorf(resolve.Malformed, "the token is not one word")
-	}
-	if ctx.Err() == nil {
-		p.tried, p.session, p.refused = true, s, err
 	}
 	return s, err
 }
 
-func (p *Provider) begin(ctx context.Context) (session, error) {
+func (p *Provider) chosen(ctx context.Context) (session, error) {
 	switch p.setup.Settings["auth"] {
 	case "token":
 		return p.token()
@@ -77,7 +64,7 @@ func (p *Provider) token() (session, error) {
 		}
 	}
 	if file := p.setup.Settings["token_file"]; file != "" {
-		token, err := rest.ReadToken(rest.Path(p.setup.Home(), file), file)
+		token, err := rest.ReadToken(file, file)
 		return session{token, "token", "file " + file, true}, err
 	}
 	return session{}, errNoToken
@@ -93,7 +80,7 @@ func (p *Provider) universal(ctx context.Context) (session, error) {
 	secret := p.setup.Getenv(variable)
 	if file := p.setup.Settings["client_secret_file"]; file != "" {
 		var err error
-		if secret, err = rest.ReadToken(rest.Path(p.setup.Home(), file), file); err != nil {
+		if secret, err = rest.ReadToken(file, file); err != nil {
 			return s, err
 		}
 		s.lies = "file " + file
@@ -115,7 +102,7 @@ func (p *Provider) withJWT(ctx context.Context, method, usual string) (session, 
 	if file == "" || identity == "" {
 		return s, resolve.Errorf(resolve.NotLoggedIn, "the identity or its jwt_file is not said")
 	}
-	jwt, err := rest.ReadToken(rest.Path(p.setup.Home(), file), file)
+	jwt, err := rest.ReadToken(file, file)
 	if err != nil {
 		return s, err
 	}
