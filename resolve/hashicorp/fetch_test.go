@@ -274,7 +274,9 @@ func TestRedirects(t *testing.T) {
 	}
 	s := newStandIn(t, nil) // of a standby to itself, say
 	s.answers["/v1/moved"] = s.answers[readPath]
-	s.answers[readPath] = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/moved", 307) }
+	s.answers[readPath] = func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/v1/moved", http.StatusTemporaryRedirect)
+	}
 	same(t, "results of one origin", fetch(t, t.Context(), provider(t, s.setup(t)), "secret/app"), []string{canary})
 }
 
@@ -359,14 +361,15 @@ func TestEscaping(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	var header http.Header
+	headers := make(chan http.Header, 2)
 	s := newStandIn(t, map[string]http.HandlerFunc{readPath: func(w http.ResponseWriter, r *http.Request) {
-		header = r.Header.Clone()
+		headers <- r.Header.Clone()
 		text(200, app(`{"value":"x"}`))(w, r)
 	}})
 	setup := s.setup(t)
 	setup.Env = append(setup.Env, "VAULT_NAMESPACE=team/a")
 	fetch(t, t.Context(), provider(t, setup), "secret/app")
+	header := <-headers
 	for name, want := range map[string]string{tokenHeader: canaryToken, "X-Vault-Namespace": "team/a", "X-Vault-Request": "true", "User-Agent": "kz"} {
 		if got := header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -374,7 +377,7 @@ func TestHeaders(t *testing.T) {
 	}
 	setup.Settings["namespace"] = "b" // before the variable
 	fetch(t, t.Context(), provider(t, setup), "secret/app")
-	if got := header.Get("X-Vault-Namespace"); got != "b" {
+	if got := (<-headers).Get("X-Vault-Namespace"); got != "b" {
 		t.Errorf("the namespace is %q, want that of the setting", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,8 +53,10 @@ func TestStoreAnswers(t *testing.T) {
 			var posts int
 			var sent []byte
 			s.onPost(readPath, func(w http.ResponseWriter, r *http.Request) {
-				posts++
-				sent, _ = io.ReadAll(r.Body)
+				data, _ := io.ReadAll(r.Body)
+				s.mu.Lock()
+				posts, sent = posts+1, data
+				s.mu.Unlock()
 				test.post(w, r)
 			})
 			start := time.Now()
@@ -64,13 +67,15 @@ func TestStoreAnswers(t *testing.T) {
 			if d := time.Since(start); d > 1100*time.Millisecond {
 				t.Errorf("Store took %v", d)
 			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			if posts != test.posts {
 				t.Errorf("written %d times, want %d", posts, test.posts)
 			}
 			if want := `{"data":{"user":"hunter2-new","value":"` + canary + `"},"options":{"cas":1}}`; name == "written" && string(sent) != want {
 				t.Errorf("sent %s, want %s", sent, want)
 			}
-			if all := strings.Join(s.requests(), "\n"); strings.Contains(all, "hunter2") {
+			if all := strings.Join(s.asked, "\n"); strings.Contains(all, "hunter2") {
 				t.Errorf("an address shows a secret: %s", all)
 			}
 		})
@@ -79,10 +84,9 @@ func TestStoreAnswers(t *testing.T) {
 
 // counting answers with a higher version each time.
 func counting() http.HandlerFunc {
-	var n int
+	var n atomic.Int32
 	return func(w http.ResponseWriter, r *http.Request) {
-		n++
-		text(200, strings.Replace(app(`{"a":"b"}`), `"version":1`, fmt.Sprintf(`"version":%d`, n), 1))(w, r)
+		text(200, strings.Replace(app(`{"a":"b"}`), `"version":1`, fmt.Sprintf(`"version":%d`, n.Add(1)), 1))(w, r)
 	}
 }
 
