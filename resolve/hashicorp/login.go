@@ -84,7 +84,7 @@ func (p *Provider) byToken() (*login, string) {
 	if l := p.variable("token", "VAULT_TOKEN", "BAO_TOKEN"); l != nil {
 		return l, ""
 	}
-	if file := p.tokenFile(); p.isFile(file) {
+	if file := p.tokenFile(); isFile(file) {
 		return p.fromFile("token", file), ""
 	}
 	return nil, "no VAULT_TOKEN and no " + p.short(p.tokenFile())
@@ -119,7 +119,7 @@ func (p *Provider) byKubernetes() (*login, string) {
 		return nil, "no role"
 	case p.setup.Setting("auth") == "" && p.setup.Getenv("KUBERNETES_SERVICE_HOST") == "":
 		return nil, "" // jwt_file is of another issuer then
-	case !p.isFile(file):
+	case !isFile(file):
 		return nil, "no file " + p.short(file)
 	default:
 		return p.fromFile("jwt", file).with("role", role), ""
@@ -198,7 +198,7 @@ func (l *login) with(key, value string) *login {
 
 // load returns the one line of a file of the user's.
 func (p *Provider) load(file string) (string, error) {
-	if !p.isFile(file) {
+	if !isFile(file) {
 		return "", resolve.Errorf(resolve.NotLoggedIn, "no file %s", p.short(file))
 	}
 	f, err := os.Open(file)

@@ -11,7 +11,7 @@ import (
 
 // Probe implements [resolve.Prober]. It signs in and asks the server about the token.
 func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
-	standing := resolve.Standing{Through: p.setup.Setting("address", addresses...)}
+	standing := resolve.Standing{Through: p.shown()}
 	l, err := p.login()
 	if err != nil {
 		return standing, err
