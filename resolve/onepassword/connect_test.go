@@ -44,6 +44,7 @@ const connectItem = `{"id":"` + itemID + `","title":"DB","category":"LOGIN","vau
 {"id":"f2","type":"CONCEALED","label":"twin","section":{"id":"s1"},"value":"1"},
 {"id":"f3","type":"CONCEALED","label":"twin","section":{"id":"s2"},"value":"2"},
 {"id":"f4","type":"STRING","label":"empty"},
+{"id":"f7","label":"both","section":{"id":"s1"},"value":"inside"},{"id":"f8","label":"both","section":{"id":"add more"},"value":"outside"},
 {"id":"f6/~","type":"STRING","label":"slashed","value":"x"},
 {"id":"f5","type":"OTP","label":"one-time password","value":"otpauth://x","totp":"123456"},
 {"id":"big","label":"big","value":"` + "BIG" + `"},{"id":"nul","label":"nul","value":"a\u0000b"}]}`
@@ -144,6 +145,8 @@ func TestConnect(t *testing.T) {
 		{"op://dev/db/USERNAME", "me", ""},
 		{"op://dev/db/admin/token", "in admin", ""},
 		{"op://dev/db/s1/f1", "in admin", ""},
+		{"op://dev/db/both", "outside", ""},
+		{"op://dev/db/Admin/both", "inside", ""},
 		{"op://dev/db/token", "in admin", ""},
 		{"op://" + vaultID + "/" + itemID + "/f1", "in admin", ""},
 		{"op://dev/db/one-time password?attribute=otp", "123456", ""},
@@ -279,15 +282,15 @@ func TestConnectDeadline(t *testing.T) {
 			if half == "" {
 				s.answer = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
-			defer cancel()
-			began := time.Now()
-			for _, got := range inquire(ctx, t, s.provider(t, s.URL), "op://dev/db/password", "op://x/db/y") {
-				want(t, name, got, "", resolve.Timeout)
-			}
-			if took := time.Since(began); took > 500*time.Millisecond {
-				t.Errorf("took %v", took)
-			}
+			soon(t, 500*time.Millisecond, func() time.Duration {
+				ctx, cancel := context.WithTimeout(context.Background(), 400*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				for _, got := range inquire(ctx, t, s.provider(t, s.URL), "op://dev/db/password", "op://x/db/y") {
+					want(t, name, got, "", resolve.Timeout)
+				}
+				return time.Since(began)
+			})
 		})
 	}
 }

@@ -247,6 +247,22 @@ func TestNamesSayNothing(t *testing.T) {
 	want(t, "another odd one", got[2], "", resolve.NotFound)
 }
 
+// Who is signed out on the way is not asked by all the others.
+func TestSignedOutOnTheWay(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "signs out", map[string]string{"op://a/b/c0": "1"})
+	var refs []string
+	for i := range 20 {
+		refs = append(refs, fmt.Sprint("op://a/b/c", i))
+	}
+	got := s.fetch(t, refs...)
+	want(t, "the first", got[0], "", resolve.NotLoggedIn)
+	want(t, "the last", got[19], "", resolve.NotLoggedIn)
+	if s.calls(t, "") != 2 {
+		t.Errorf("op was called %d times", s.calls(t, ""))
+	}
+}
+
 func TestThrottledOnce(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, "throttled once", map[string]string{"op://a/b/c": canary})
@@ -261,7 +277,7 @@ func TestOddPrograms(t *testing.T) {
 	values := map[string]string{"op://a/b/c": canary, "op://a/b/d": canary}
 	for mode, class := range map[string]resolve.Class{
 		"says nothing": resolve.Malformed, "floods": resolve.Malformed, "not UTF-8": resolve.Malformed,
-		"chatters": resolve.Malformed, "chatters later": resolve.Malformed, "swaps": resolve.Malformed,
+		"chatters": resolve.Malformed, "chatters later": resolve.Malformed, "swaps": resolve.Malformed, "garbles": resolve.Malformed,
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
@@ -286,9 +302,22 @@ func TestOddPrograms(t *testing.T) {
 	})
 }
 
+// soon fails the test if do takes too long, three times in a row: the machine may be busy
+// with other tests.
+func soon(t *testing.T, limit time.Duration, do func() time.Duration) {
+	t.Helper()
+	fastest := time.Duration(1<<63 - 1)
+	for range 3 {
+		if fastest = min(fastest, do()); fastest <= limit {
+			return
+		}
+	}
+	t.Errorf("took %v, more than %v", fastest, limit)
+}
+
 // late is how much longer than its deadline a Fetch may take: what package tool
-// gives a program to end, and a busy machine.
-const late = 700 * time.Millisecond
+// gives a program to end, and 100 ms.
+const late = 300 * time.Millisecond
 
 func TestDeadline(t *testing.T) {
 	t.Parallel()
@@ -297,15 +326,15 @@ func TestDeadline(t *testing.T) {
 			t.Run(fmt.Sprint(mode, n), func(t *testing.T) {
 				t.Parallel()
 				s := newStage(t, mode, map[string]string{"op://a/b/c": canary, "op://a/b/d": canary})
-				ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-				defer cancel()
-				began := time.Now()
-				for _, got := range inquire(ctx, t, s.Provider, refs...) {
-					want(t, mode, got, "", resolve.Timeout)
-				}
-				if took := time.Since(began); took > 300*time.Millisecond+late {
-					t.Errorf("took %v", took)
-				}
+				soon(t, 300*time.Millisecond+late, func() time.Duration {
+					ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+					defer cancel()
+					began := time.Now()
+					for _, got := range inquire(ctx, t, s.Provider, refs...) {
+						want(t, mode, got, "", resolve.Timeout)
+					}
+					return time.Since(began)
+				})
 			})
 		}
 	}
@@ -364,8 +393,8 @@ func TestStore(t *testing.T) {
 		"one in a section":          {kept, "op://dev/DB/admin/url", "item edit i1 --vault=dev", `{"id":"f2","label":"url","section":{"id":"s1"},"type":"CONCEALED","value":"V"}`},
 		"a new one":                 {kept, "op://dev/DB/token", "item edit i1 --vault=dev", `{"label":"token","type":"CONCEALED","value":"V"}`},
 		"a new one in a section":    {kept, "op://dev/DB/Admin/x", "item edit i1 --vault=dev", `{"label":"x","section":{"id":"s1","label":"Admin"},"type":"CONCEALED","value":"V"}`},
-		"a new item":                {"", "op://dev/DB/token", "item create --vault=dev -", `{"label":"token","type":"CONCEALED","value":"V"}`},
-		"a new item for a password": {"", "op://dev/DB/password", "item create --vault=dev -", `{"id":"password","label":"password","purpose":"PASSWORD","type":"CONCEALED","value":"V"}`},
+		"a new item":                {"", "op://dev/DB/token", "item create --vault=dev - --no-color", `{"label":"token","type":"CONCEALED","value":"V"}`},
+		"a new item for a password": {"", "op://dev/DB/password", "item create --vault=dev - --no-color", `{"id":"password","label":"password","purpose":"PASSWORD","type":"CONCEALED","value":"V"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -376,7 +405,7 @@ func TestStore(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.checkCalls(t)
-			if calls := tooltest.Calls(t, s.dir); len(calls) != 2 || !strings.HasPrefix(calls[1], tt.call) && !strings.Contains(calls[1], tt.call) {
+			if calls := tooltest.Calls(t, s.dir); len(calls) != 2 || !strings.HasPrefix(calls[1], tt.call) {
 				t.Errorf("op was called %q, want %q", calls, tt.call)
 			}
 			checkWritten(t, read(s.dir, "written"), tt.item, tt.field, value)

@@ -38,6 +38,11 @@ func op(args []string) int {
 			return complain(refusals["throttled"])
 		}
 	}
+	if mode == "signs out" {
+		if strings.Count(read(dir, "calls"), "\n") > 1 {
+			return complain(refusals["signed out"])
+		}
+	}
 	status, goes := tooltest.Behave(mode, canary)
 	if !goes {
 		return status
@@ -120,6 +125,9 @@ func opValues(dir, mode string, args []string) int {
 		value, _ := say(enclosed.FindStringSubmatch(s)[1])
 		return value
 	})
+	if mode == "garbles" {
+		out = strings.ReplaceAll(out, canary, canary+"\xff")
+	}
 	if mode == "swaps" {
 		out = strings.Replace(out, " 1>", " 2>", 1)
 	}
