@@ -398,14 +398,14 @@ func TestStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStage(t, "", nil)
-			write(t, s.dir, "item", tt.item)
 			value := canary + "\n\"x\""
+			s := newStage(t, "", map[string]string{strings.ToLower(tt.ref): value})
+			write(t, s.dir, "item", tt.item)
 			if err := s.Store(context.Background(), resolve.Ref{Path: tt.ref}, resolve.NewSecret(value)); err != nil {
 				t.Fatal(err)
 			}
 			s.checkCalls(t)
-			if calls := tooltest.Calls(t, s.dir); len(calls) != 2 || !strings.HasPrefix(calls[1], tt.call) {
+			if calls := tooltest.Calls(t, s.dir); len(calls) != 3 || !strings.HasPrefix(calls[1], tt.call) {
 				t.Errorf("op was called %q, want %q", calls, tt.call)
 			}
 			checkWritten(t, read(s.dir, "written"), tt.item, tt.field, value)
@@ -441,6 +441,18 @@ func checkWritten(t *testing.T, written, before, field, value string) {
 		if fmt.Sprint(now[key]) != fmt.Sprint(was[key]) {
 			t.Errorf("%s was %v, is %v", key, was[key], now[key])
 		}
+	}
+}
+
+// An op that succeeds and writes nothing has not succeeded.
+func TestStoreIsLookedAt(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "", map[string]string{"op://a/b/c": "old"})
+	write(t, s.dir, "item", `{"id":"i1","fields":[]}`)
+	err := s.Store(context.Background(), resolve.Ref{Path: "op://a/b/c"}, resolve.NewSecret(canary))
+	checkError(t, err)
+	if resolve.ClassOf(err) != resolve.Malformed {
+		t.Errorf("leads to %v", err)
 	}
 }
 

@@ -53,7 +53,7 @@ func (p *program) store(ctx context.Context, r reference, secret resolve.Secret)
 	var document map[string]any
 	err := p.json(ctx, &document, r.words(), "item", "get", r.item, "--vault="+r.vault, "--reveal")
 	if resolve.ClassOf(err) == resolve.NotFound {
-		return p.send(ctx, created(r, secret), r, "item", "create", "--vault="+r.vault)
+		return p.send(ctx, created(r, secret), r, secret, "item", "create", "--vault="+r.vault)
 	}
 	if err != nil {
 		return err
@@ -65,10 +65,10 @@ func (p *program) store(ctx context.Context, r reference, secret resolve.Secret)
 	if malformed(id) {
 		return resolve.Errorf(resolve.Malformed, "op printed an item without an id")
 	}
-	return p.send(ctx, document, r, "item", "edit", id, "--vault="+r.vault)
+	return p.send(ctx, document, r, secret, "item", "edit", id, "--vault="+r.vault)
 }
 
-func (p *program) send(ctx context.Context, document map[string]any, r reference, args ...string) error {
+func (p *program) send(ctx context.Context, document map[string]any, r reference, secret resolve.Secret, args ...string) error {
 	data, err := json.Marshal(document)
 	if err != nil {
 		return resolve.Errorf(resolve.Malformed, "the item cannot be written")
@@ -76,8 +76,23 @@ func (p *program) send(ctx context.Context, document map[string]any, r reference
 	if args[1] == "create" {
 		args = append(args, "-") // what edit reads without being told
 	}
-	_, err = p.run(ctx, data, r.words(), args...)
-	return err
+	if _, err = p.run(ctx, data, r.words(), args...); err != nil {
+		return err
+	}
+	return p.written(ctx, r, secret)
+}
+
+// written looks at what is there now: an op that does not read its stdin here would
+// change nothing and succeed.
+func (p *program) written(ctx context.Context, r reference, secret resolve.Secret) error {
+	results, err := p.inject(ctx, []reference{r})
+	switch {
+	case err != nil:
+		return err
+	case results[0].Err != nil || results[0].Secret.Reveal() != secret.Reveal():
+		return resolve.Errorf(resolve.Malformed, "op did not write the value")
+	}
+	return nil
 }
 
 // set changes one field of an item, and leaves all of it that kz knows nothing of.
