@@ -28,7 +28,7 @@ var settings = []setting{
 	{key: "address", types: []string{"1password", "aws", "azure", "doppler", "gcp", "hashicorp", "infisical"}, scope: inBoth, form: isAddress},
 	{key: "ca_file", types: []string{"1password", "aws", "azure", "doppler", "gcp", "hashicorp", "infisical"}, scope: inUser, path: true},
 
-	{key: "account", types: []string{"1password"}, scope: inBoth},
+	{key: "account", types: []string{"1password"}, scope: inBoth, form: isWord},
 	{key: "profile", types: []string{"aws"}, scope: inBoth, form: isWord},
 	{key: "region", types: []string{"aws"}, scope: inBoth, form: isRegion},
 	{key: "role_arn", types: []string{"aws"}, scope: inBoth, form: isWord},

@@ -1,0 +1,100 @@
+// Package ask asks programs that may ask a human in turn: at most one of them at
+// a time until one was answered, and none any more once the human or the store refused.
+package ask
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/getkeyzero/kz/resolve"
+)
+
+// A Func asks for one reference.
+type Func func(context.Context, resolve.Ref) (resolve.Secret, error)
+
+// Each is like [resolve.Each], but asks one by one until the store has answered
+// once: by then who was to be asked for a password or a finger has been. When one
+// meets a store that is closed, all that have no answer yet fail as that one did.
+func Each(ctx context.Context, refs []resolve.Ref, most int, ask Func) []resolve.Result {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	careful := func(ctx context.Context, ref resolve.Ref) (resolve.Secret, error) {
+		if err := closed(ctx); err != nil {
+			return resolve.Secret{}, err
+		}
+		secret, err := ask(ctx, ref)
+		if shut(err) {
+			stop(err)
+		}
+		if why := closed(ctx); err != nil && why != nil {
+			return resolve.Secret{}, why
+		}
+		return secret, err
+	}
+	var results []resolve.Result
+	for i := range refs {
+		r := resolve.Each(ctx, refs[i:i+1], 1, careful)[0]
+		if results = append(results, r); answered(r.Err) {
+			break
+		}
+	}
+	return append(results, resolve.Each(ctx, refs[len(results):], most, careful)...)
+}
+
+// closed returns the failure that ended ctx, if one did.
+func closed(ctx context.Context) error {
+	if err := context.Cause(ctx); shut(err) {
+		return err
+	}
+	return nil
+}
+
+// shut reports whether others need not be asked: they would ask the human again.
+func shut(err error) bool {
+	switch resolve.ClassOf(err) {
+	case resolve.NotLoggedIn, resolve.Locked, resolve.Expired, resolve.PromptNeeded:
+		return true
+	}
+	return false
+}
+
+// answered reports whether the store looked for the reference.
+func answered(err error) bool {
+	switch resolve.ClassOf(err) {
+	case resolve.NotFound, resolve.Ambiguous, resolve.Denied:
+		return true
+	}
+	return err == nil
+}
+
+// Again asks up to three times, while the store is throttled and the deadline
+// leaves time. It returns the last error.
+func Again(ctx context.Context, ask func() error) error {
+	for try := 0; ; try++ {
+		err := ask()
+		if resolve.ClassOf(err) != resolve.Throttled || try == 2 {
+			return err
+		}
+		wait := 200 * time.Millisecond << try
+		wait += rand.N(wait) // so that not all come back at once
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait+100*time.Millisecond {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Hint gives an error of one of the classes a hint, and leaves others.
+func Hint(err error, hints map[resolve.Class]string) error {
+	var e *resolve.Error
+	if !errors.As(err, &e) || e.Hint != "" || hints[e.Class] == "" {
+		return err
+	}
+	return &resolve.Error{Class: e.Class, Cause: e.Cause, Hint: hints[e.Class]}
+}
