@@ -9,18 +9,26 @@ import (
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/resolve/age"
 	"github.com/getkeyzero/kz/resolve/aws"
+	"github.com/getkeyzero/kz/resolve/azure"
+	"github.com/getkeyzero/kz/resolve/bitwarden"
 	"github.com/getkeyzero/kz/resolve/doppler"
+	"github.com/getkeyzero/kz/resolve/gcp"
 	"github.com/getkeyzero/kz/resolve/hashicorp"
 	"github.com/getkeyzero/kz/resolve/infisical"
+	"github.com/getkeyzero/kz/resolve/onepassword"
 )
 
 func main() { os.Exit(fetch.Main(kinds)) }
 
 // kinds has the stores that kz-fetch asks, by the types that config knows.
 var kinds = fetch.Kinds{
+	"1password": kind(onepassword.New, onepassword.Present),
 	"age":       kind(age.New, age.Present),
 	"aws":       kind(aws.New, aws.Present),
+	"azure":     kind(azure.New, azure.Present),
+	"bitwarden": kind(bitwarden.New, bitwarden.Present),
 	"doppler":   kind(doppler.New, doppler.Present),
+	"gcp":       kind(gcp.New, gcp.Present),
 	"hashicorp": kind(hashicorp.New, hashicorp.Present),
 	"infisical": kind(infisical.New, infisical.Present),
 }
