@@ -441,16 +441,21 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
-// within fails if ask goes on for long after the limit that it is given. 100 ms are for
-// kz, the rest for a machine that others use.
+// within fails if ask goes on for long after the limit that it is given, three times of
+// three: on a machine that others use it may do so once. 100 ms are for kz, and as much
+// for az, which is asked to end before it is killed.
 func within(t *testing.T, ask func(time.Duration)) {
 	t.Helper()
 	const limit = 700 * time.Millisecond
-	begin := time.Now()
-	ask(limit)
-	if took := time.Since(begin); took > limit+250*time.Millisecond {
-		t.Errorf("took %v of %v", took, limit)
+	var took time.Duration
+	for range 3 {
+		begin := time.Now()
+		ask(limit)
+		if took = time.Since(begin); took <= limit+200*time.Millisecond {
+			return
+		}
 	}
+	t.Errorf("took %v of %v", took, limit)
 }
 
 func TestOddAnswers(t *testing.T) {
