@@ -27,6 +27,7 @@ type Shell struct {
 	set, unset string // an exported variable: name and quoted value; name
 	// How to set one with care: name, and the statement that does.
 	add, take, again, back string
+	calm                   string // a success, for those of them that need one before them
 	keepAll                bool   // the shell also has to keep what it knows of exported variables
 	all                    string // the command that sets all that are new, instead of add
 	ready                  string // the command before the first values, "" if there is none
@@ -57,8 +58,9 @@ var (
 
 const (
 	posixTake = "_kz_take %[1]s && %[2]s"
-	// A set that succeeds leaves the status as it was.
-	fishSet = "builtin true; and %[2]s 2>/dev/null; or _kz_stuck %[1]s"
+	// A set that succeeds leaves the status as it was, which before it is that of a success.
+	fishSet  = "%[2]s 2>/dev/null; or _kz_stuck %[1]s"
+	fishBack = "_kz_back %[1]s; and %[2]s; or builtin true"
 )
 
 const posixFresh = "_kz_fresh() { [[ %s ]]; }"
@@ -79,7 +81,7 @@ var shells = []*Shell{
 	{
 		Name: "fish", hook: fishHook, quote: fishQuote,
 		set: "set -gx %s %s", unset: "set -e -g %s",
-		add: fishSet, take: fishSet, again: fishSet, back: "_kz_back %[1]s; and %[2]s", keepAll: true, scalar: "set -g %s %s", list: "set -g %s %s",
+		add: fishSet, take: fishSet, again: fishSet, back: fishBack, calm: "builtin true", keepAll: true, scalar: "set -g %s %s", list: "set -g %s %s",
 		fresh: "function _kz_fresh\ntest %s\nend", and: " -a ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 }

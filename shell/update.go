@@ -71,6 +71,9 @@ func (t *text) steps(steps []Step) {
 		t.call(t.shell.ready, names[Add])
 	}
 	t.assignments(t.shell.all, steps)
+	if len(steps) > 0 && t.shell.calm != "" {
+		t.line(nil, "%s", t.shell.calm)
+	}
 	forms := map[Op]string{Add: t.shell.add, Take: t.shell.take, Replace: t.shell.again, Restore: t.shell.back}
 	for _, s := range steps {
 		if form := forms[s.Op]; form != "" {

@@ -44,7 +44,8 @@ var ownDeclarations = map[string]string{
 }
 
 // cutKZ is kz, of whose statements those after the number in ~/cut are missing.
-// With a second word there the last one only makes its variable ready.
+// With a second word there the last one only makes its variable ready, or sets the
+// first half of many and makes the next one ready, or does not put anything back.
 const cutKZ = `#!/bin/bash
 read -r n half <~/cut
 if [[ $1 != hook-env || -z $n ]]; then exec kz "$@"; fi
@@ -54,8 +55,21 @@ wc -l <<<"$text" >~/lines
 text=$(head -n "$n" <<<"$text")
 if [[ -n $half ]]; then
   last=${text##*$'\n'}
-  if [[ $last != *' && '* ]]; then last=:; fi
-  text="${text%"${text##*$'\n'}"}${last% && *}"
+  text=${text%"$last"}
+  case $last in
+    '_kz_set '*)
+      eval "words=(${last})"
+      k=$((${#words[@]} / 2))
+      next=${words[k + 1]}
+      last=$(printf '%q ' "${words[@]:0:k+1}")$'\n'"_kz_take ${next%%=*}"
+      ;;
+    '_kz_drop '*)
+      if [[ $SHELL_NAME = fish ]]; then last="set -e -g ${last#* }"; else last="unset ${last#* }"; fi
+      ;;
+    *' && '*) last=${last% && *} ;;
+    *) last=true ;;
+  esac
+  text+=$last
 fi
 printf '%s\n' "$text"
 `
@@ -120,7 +134,7 @@ function own
     end 2>&1
 end
 function check
-    test "$argv[2]" = "$argv[3]"; or echo "wrong after $n statements, $argv[1]: $argv[2]"
+    test "$argv[2]" = "$argv[3]"; or echo "wrong after $n statements $half, $argv[1]: $argv[2]"
 end
 function loaded
     printenv A B C D E F | tr '\n' ','
@@ -128,8 +142,9 @@ end
 set -g before (own | string collect)
 set -g want 'kz a,kz b,kz c,kz d,kz e,kz f,'
 set -g n 0
+set -g half
 while true
-    echo $n >~/cut
+    echo $n $half >~/cut
     cd ~/app
     set -g lines (cat ~/lines)
     _kz_hook
@@ -137,26 +152,29 @@ while true
     cd ~
     check 'and outside' (own | string collect) $before
 
-    echo $n >~/cut
+    echo $n $half >~/cut
     cd ~/app
     cd ~
     check 'outside at once' (own | string collect) $before
 
     cd ~/app
-    echo $n >~/cut
+    echo $n $half >~/cut
     cd ~
     _kz_hook
     check leaving (own | string collect) $before
 
     cd ~/app
-    echo $n >~/cut
+    echo $n $half >~/cut
     cd ~/other
     _kz_hook
     check elsewhere (printenv A B C D F G | tr '\n' ',') 'x,outer b,y,z,,g,'
     cd ~
     check 'and outside from elsewhere' (own | string collect) $before
     set n (math $n + 1)
-    test $n -gt (math $lines + 1); and break
+    test $n -gt (math $lines + 1); or continue
+    test "$half" = half; and break
+    set half half
+    set n 0
 end
 echo "cuts: 2, $n statements"
 `

@@ -8,7 +8,7 @@ set -g _kz_self __KZ_SELF__
 # At every prompt and change of directory. As long as nothing changed it starts
 # no process.
 function _kz_hook --on-event fish_prompt --on-variable PWD
-    _kz_same; or test $_kz_tries -gt 1; or _kz_run
+    _kz_same; or set -q _kz_tries[3]; or _kz_run
 end
 
 # True if all is as kz last found it.
@@ -41,12 +41,11 @@ end
 function _kz_walk
     set -g _kz_pwd $PWD
     set -g _kz_tries 0
-    set -l _kz_dir ''
-    set -l _kz_dirs
+    set -l _kz_dirs ''
     for _kz_name in (string split / -- $PWD)
-        set _kz_dir $_kz_dir$_kz_name/
-        set -p _kz_dirs $_kz_dir
+        set -p _kz_dirs $_kz_dirs[1]$_kz_name/
     end
+    set -e _kz_dirs[-1]
     test "$PWD" = /; and set _kz_dirs /
     set -l _kz_end (contains -i -- "$HOME/" $_kz_dirs)
     and set _kz_dirs $_kz_dirs[1..$_kz_end]
@@ -64,17 +63,17 @@ function _kz_clock
 end
 
 # A local fish_trace, empty, so that nothing shows a value meanwhile. kz sets
-# _kz_tries to 0 with the last line of its text; without that it was interrupted.
+# _kz_tries to one 0 with the last line of its text; without that it was interrupted.
 function _kz_run
     set -l fish_trace
-    set -g _kz_tries (builtin math $_kz_tries + 1)
+    set -a _kz_tries 1
     if not test -x $_kz_self
         _kz_gone
         return
     end
     $_kz_self hook-env --shell fish --pid $fish_pid --said "$_kz_said" $argv | builtin source
     _kz_choose
-    test $_kz_tries -eq 0; or return
+    set -q _kz_tries[2]; and return
     set -g _kz_loaded $_kz_chosen
     test -n "$_kz_ttl"; or return
     contains path (builtin -n); or set -g _kz_ttl # before fish 3.5
@@ -122,21 +121,14 @@ end
 
 # To unset them, and put back what was kept.
 function _kz_drop
-    set -l _kz_rest
-    for _kz_name in $argv
-        if set -qg _kz_was_$_kz_name
-            _kz_put -gu $_kz_name
-        else
-            set -a _kz_rest $_kz_name
-        end
-    end
-    set -q _kz_rest[1]; and set -e -g $_kz_rest
+    set -e -g $argv
+    _kz_undo $argv
 end
 
-# The same, for those of which something is kept still.
+# To put back what is kept still of some that may be unset already.
 function _kz_undo
     for _kz_name in $argv
-        _kz_put -gu $_kz_name
+        set -qg _kz_was_$_kz_name; and _kz_put -gu $_kz_name
     end
 end
 

@@ -37,13 +37,14 @@ _kz_fresh() {
   \builtin \true
 }
 
-# Lists the places that could hold the nearest configuration.
+# Lists the places that could hold the nearest configuration. A pattern would look
+# through all of a path to find its last slash.
 _kz_walk() {
   \builtin \local _kz_dir=${PWD%/}
   _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml")
-  while [[ $_kz_dir == */* && $_kz_dir != "$HOME" ]]; do
-    _kz_dir=${_kz_dir%/*}
-    _kz_up+=("$_kz_dir/.keyzero.toml")
+  while [[ $_kz_dir == /?* && $_kz_dir != "$HOME" ]]; do
+    _kz_dir=${_kz_dir:h}
+    _kz_up+=("${_kz_dir:#/}/.keyzero.toml")
   done
 }
 
