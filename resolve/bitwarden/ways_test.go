@@ -350,7 +350,7 @@ func TestAgentRefuses(t *testing.T) {
 func TestNamesSayNothing(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, "rbw", "", rbwFiles(bwItems))
-	got := s.fetch(t, "agent is locked", "db")
+	got := s.fetch(t, "session key is invalid", "db")
 	want(t, "an odd name", got[0], "", resolve.NotFound)
 	want(t, "a plain one", got[1], canary, "")
 }

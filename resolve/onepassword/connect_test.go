@@ -83,7 +83,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, filter string) {
 	items := map[string]string{
 		"db":   `{"id":"` + itemID + `","title":"DB","category":"LOGIN"}`,
 		"twin": `{"id":"t1","title":"Twin","category":"LOGIN"},{"id":"t2","title":"twin","category":"LOGIN"}`,
-		"odd":  `{"id":"t1","title":"another","category":"LOGIN"}`,
+		"odd":  `{"id":"` + itemID + `","title":"another","category":"LOGIN"}`,
 		"swap": `{"id":"swapped","title":"swap","category":"LOGIN"}`,
 	}
 	title := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(filter, `title eq "`), `"`))
