@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -283,17 +284,22 @@ func TestServerStoresAtOnce(t *testing.T) {
 	s := start(t)
 	s.do(t, "POST", "sys/mounts/secret", dict{"type": "kv", "options": dict{"version": "2"}})
 	p := provider(t, s.setup(t, nil, "VAULT_TOKEN="+s.RootToken))
-	errs := make(chan error)
-	fields := []string{"secret/app#a", "secret/app#b", "secret/app#c"}
-	for _, path := range fields {
-		go func() { errs <- p.Store(t.Context(), resolve.Ref{Path: path}, resolve.NewSecret(path)) }()
-	}
-	for range fields {
-		if err := <-errs; err != nil {
-			t.Errorf("Store: %v", err)
+	for round := range 10 { // one by one is a way to be at once
+		var fields []string
+		for _, name := range []string{"a", "b", "c"} {
+			fields = append(fields, fmt.Sprintf("secret/app%d#%s", round, name))
 		}
+		errs := make(chan error)
+		for _, path := range fields {
+			go func() { errs <- p.Store(t.Context(), resolve.Ref{Path: path}, resolve.NewSecret(path)) }()
+		}
+		for range fields {
+			if err := <-errs; err != nil {
+				t.Errorf("Store: %v", err)
+			}
+		}
+		same(t, "what was stored", fetch(t, t.Context(), p, fields...), fields)
 	}
-	same(t, "what was stored", fetch(t, t.Context(), p, fields...), fields)
 }
 
 func testList(t *testing.T, s *server, root *Provider) {
