@@ -521,3 +521,23 @@ func TestStoreDirectory(t *testing.T) {
 	want(t, "the variable", fetch(t, b.pass(t), "a")[0], b.home+"/one --foo --status-fd 2", "")
 	want(t, "the setting", fetch(t, b.pass(t, "store", "~/two"), "a")[0], b.home+"/two --foo --status-fd 2", "")
 }
+
+// An entry that has a key of its own and fails has unlocked nothing for the others.
+func TestFetchAloneUntilOneOpens(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `case $path in bad) `+noKey+`;; esac; `+askedFor, "bad", "a", "b", "c")
+	for i, r := range fetch(t, b.pass(t), "bad", "a", "b", "c") {
+		want(t, fmt.Sprint("entry ", i), r, "", []resolve.Class{resolve.Denied, resolve.Locked}[min(i, 1)])
+	}
+	if got := b.calls(t); len(got) != 2 {
+		t.Errorf("the programs run are %q, want two", got)
+	}
+}
+
+// A password may look like a line with a key.
+func TestFirstLineHasNoKey(t *testing.T) {
+	t.Parallel()
+	p := newBench(t, `printf 'user: `+canary+`\nuser: bob\n'`, "a").pass(t)
+	want(t, "a key", fetch(t, p, "a#user")[0], "bob", "")
+	want(t, "the password", fetch(t, p, "a")[0], "user: "+canary, "")
+}
