@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
+	"os/signal"
+	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/getkeyzero/kz/protocol"
@@ -37,15 +39,19 @@ type Server struct {
 
 // Serve reads one request from in and writes its response to out. An error is one of
 // the request or of out: what goes wrong with a store is a part of the response.
-func (s Server) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
+//
+// When began is cancelled, as by a signal, all that stores have under way is ended at once.
+func (s Server) Serve(began context.Context, in io.Reader, out io.Writer) error {
 	q, err := protocol.ReadRequest(in)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithDeadline(ctx, time.UnixMilli(q.Deadline))
+	ctx, cancel := context.WithDeadline(began, time.UnixMilli(q.Deadline))
 	defer cancel()
 	providers, answers := s.open(q)
 	defer closeAll(providers) // when the response is out, for it may take time
+	stop := context.AfterFunc(began, func() { closeAll(providers) })
+	defer stop()
 	s.answer(ctx, q, providers, answers)
 	data, err := json.Marshal(protocol.Response{Protocol: protocol.Version, Providers: answers})
 	if err != nil {
@@ -217,12 +223,14 @@ func Main(kinds Kinds) int {
 	if events := os.NewFile(3, "events"); usable(events) {
 		s.Events = events
 	}
-	if slices.Contains(os.Args[1:], "--version") || len(os.Args) > 1 {
+	if len(os.Args) > 1 {
 		fmt.Fprintf(os.Stderr, "%s is run by kz, which gives it one request of %s on stdin\n", os.Args[0], protocol.Version)
 		return 2
 	}
-	if err := s.Serve(context.Background(), os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "kz-fetch:", err)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer stop()
+	if err := s.Serve(ctx, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
 		return 1
 	}
 	return 0

@@ -73,11 +73,11 @@ func finish(r Result, field string) Result {
 		return Result{Err: r.Err}
 	}
 	if field != "" {
-		text, err := pick(r.Secret.Reveal(), field)
+		picked, err := Pick(r.Secret, field)
 		if err != nil {
 			return Result{Err: err}
 		}
-		r.Secret = NewSecret(text)
+		r.Secret = picked
 	}
 	if err := CheckValue(r.Secret); err != nil {
 		return Result{Err: err}

@@ -65,7 +65,8 @@ func TestPick(t *testing.T) {
 		"ten thousand levels":         {strings.Repeat("[", 20_000), "0", "", Malformed},
 	} {
 		t.Run(what, func(t *testing.T) {
-			got, err := pick(test.text, test.field)
+			secret, err := Pick(NewSecret(test.text), test.field)
+			got := secret.Reveal()
 			if got != test.want || ClassOf(err) != test.class || (err == nil) != (test.class == "") {
 				t.Errorf("pick(%.40q, %q) = %q, %v, want %q, %s", test.text, test.field, got, err, test.want, test.class)
 			}

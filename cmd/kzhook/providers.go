@@ -131,11 +131,12 @@ func takesValues(typ string) bool { return typ != "" && !slices.Contains(readOnl
 type helper struct {
 	program string
 	types   []string
+	alone   bool // it may ask at a terminal, where nobody answers
 }
 
 var helpers = []helper{
-	{"kz-fetch", []string{"1password", "age", "aws", "azure", "bitwarden", "doppler", "gcp", "hashicorp", "infisical"}},
-	{"kz-fetch-sops", []string{"sops"}},
+	{"kz-fetch", []string{"1password", "age", "aws", "azure", "bitwarden", "doppler", "gcp", "hashicorp", "infisical"}, false},
+	{"kz-fetch-sops", []string{"sops"}, true},
 }
 
 // remote returns a store that another program asks: a plug-in of the user's, or the
@@ -155,19 +156,19 @@ func (s *stores) remote(p config.Provider) (resolve.Provider, error) {
 // fetcher returns what runs the program for a store: one for all stores of a program.
 func (s *stores) fetcher(p config.Provider) (*remote.Fetcher, error) {
 	program := p.Settings["program"]
-	programs := []string{program}
+	programs, alone := []string{program}, false
 	if p.Type != "plugin" {
 		i := slices.IndexFunc(helpers, func(h helper) bool { return slices.Contains(h.types, p.Type) })
 		if i < 0 {
 			return nil, &config.Error{Pos: p.Pos, Key: "providers." + p.Name, Msg: "unknown type"}
 		}
-		program = helpers[i].program
+		program, alone = helpers[i].program, helpers[i].alone
 		programs = remote.Beside(s.inv.self, program)
 	}
 	if f := s.fetchers[program]; f != nil {
 		return f, nil
 	}
-	f, err := remote.New(remote.Options{Programs: programs, Options: s.tools(), Tell: s.inv.tell})
+	f, err := remote.New(remote.Options{Programs: programs, Options: s.tools(), Alone: alone, Tell: s.inv.tell})
 	s.fetchers[program] = f
 	return f, err
 }

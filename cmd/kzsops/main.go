@@ -8,10 +8,12 @@ import (
 	"github.com/getkeyzero/kz/cmd/kzsops/sops"
 	"github.com/getkeyzero/kz/fetch"
 	"github.com/getkeyzero/kz/resolve"
+	light "github.com/getkeyzero/kz/resolve/sops"
 )
 
 func main() {
-	os.Exit(fetch.Main(fetch.Makers{
-		"sops": func(s resolve.Setup) (resolve.Provider, error) { return sops.New(s) },
-	}))
+	os.Exit(fetch.Main(fetch.Kinds{"sops": {
+		New:     func(s resolve.Setup) (resolve.Provider, error) { return sops.New(s) },
+		Present: light.Present,
+	}}))
 }

@@ -4,6 +4,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -35,12 +36,16 @@ type Options struct {
 	CAFile  string            // of certificates that are trusted besides the system's
 	Certs   []tls.Certificate // by which the client shows who it is
 	Socket  string            // path of a unix socket, which is asked instead of the host
+	// ServerName is whom the server's certificate must be for, if not the host of Address.
+	ServerName string
+	Most       int // bytes of one answer, MaxAnswer if 0
 }
 
 // A Client asks one server.
 type Client struct {
 	base *url.URL
 	http *http.Client
+	most int
 }
 
 // New returns a Client. An Address that is not fit is an error of class Malformed.
@@ -53,7 +58,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{base, &http.Client{Transport: transport, CheckRedirect: SameOrigin}}, nil
+	return &Client{base, &http.Client{Transport: transport, CheckRedirect: SameOrigin}, cmp.Or(o.Most, MaxAnswer)}, nil
 }
 
 func parse(address string) (*url.URL, error) {
@@ -79,7 +84,7 @@ const parallel = 8
 // Transport returns what New's clients speak through. It asks no proxy for this machine.
 func Transport(o Options) (*http.Transport, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: o.Certs}
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: o.Certs, ServerName: o.ServerName}
 	t.MaxResponseHeaderBytes = 256 << 10
 	t.MaxIdleConnsPerHost = parallel
 	if o.CAFile != "" {
@@ -203,14 +208,14 @@ func (c *Client) send(ctx context.Context, call Call) (Answer, error) {
 		return Answer{}, Failure(ctx, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, MaxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(response.Body, int64(c.most)+1))
 	switch {
 	case ctx.Err() != nil: // a server that notices may end its answer before its time
 		return Answer{}, ctx.Err()
 	case err != nil:
 		return Answer{}, Failure(ctx, err)
-	case len(body) > MaxAnswer:
-		return Answer{}, resolve.Errorf(resolve.Malformed, "the store's answer has more than %d bytes", MaxAnswer)
+	case len(body) > c.most:
+		return Answer{}, tooLong(c.most)
 	}
 	return Answer{response.StatusCode, response.Header, body}, nil
 }
@@ -249,10 +254,16 @@ func (c *Client) request(ctx context.Context, call Call) (*http.Request, error) 
 	return request, nil
 }
 
+var errNotUTF8 = resolve.Errorf(resolve.Malformed, "the store's answer is not UTF-8")
+
+func tooLong(most int) error {
+	return resolve.Errorf(resolve.Malformed, "the store's answer has more than %d bytes", most)
+}
+
 // JSON reads the answer's body, one document in UTF-8, into v.
 func (a Answer) JSON(v any) error {
 	if !utf8.Valid(a.Body) { // which json would replace
-		return resolve.Errorf(resolve.Malformed, "the store's answer is not UTF-8")
+		return errNotUTF8
 	}
 	if err := json.Unmarshal(a.Body, v); err != nil { // which has parts of it
 		return resolve.Errorf(resolve.Malformed, "the store's answer is not of its form")

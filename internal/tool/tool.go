@@ -74,6 +74,9 @@ type Call struct {
 	Stdin []byte   // nothing if nil
 	Env   []string // "NAME=value", besides what every program gets and before it
 	Most  int      // bytes of stdout, 1 MiB if 0
+	// Alone has the program begin a session of its own, without a terminal: it then
+	// fails where it would ask there, and wait for ever.
+	Alone bool
 	// Events, if not nil, is told what the program writes to its descriptor 3.
 	Events func(*os.File)
 }

@@ -36,14 +36,9 @@ func New(s resolve.Setup) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{setup: s, programs: programs, files: append(keyFiles(s), "~/.ssh/id_ed25519", "~/.ssh/id_rsa")}
+	p := &Provider{setup: s, programs: programs, files: append(keyFiles(s), sshKeys(s)...)}
 	if list := s.Settings["identities"]; list != "" {
 		p.files, p.named = strings.Split(list, "\n"), true
-	}
-	for i, file := range p.files {
-		if rest, ok := strings.CutPrefix(file, "~/"); ok {
-			p.files[i] = filepath.Join(s.Home(), rest)
-		}
 	}
 	return p, nil
 }
@@ -52,9 +47,15 @@ func New(s resolve.Setup) (*Provider, error) {
 func keyFiles(s resolve.Setup) []string {
 	config := s.Getenv("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(config) {
-		config = "~/.config"
+		config = filepath.Join(s.Home(), ".config")
 	}
 	return []string{config + "/age/keys.txt", config + "/sops/age/keys.txt"}
+}
+
+// sshKeys are those that ssh has under its usual names.
+func sshKeys(s resolve.Setup) []string {
+	ssh := filepath.Join(s.Home(), ".ssh")
+	return []string{ssh + "/id_ed25519", ssh + "/id_rsa"}
 }
 
 // Present names the file with age identities, if there is one. SSH keys can decrypt too,

@@ -101,7 +101,7 @@ func (p *place) provider(settings ...string) *Provider {
 		Tell:     func(text string) { p.told = append(p.told, text) },
 	}
 	for i := 0; i < len(settings); i += 2 {
-		s.Settings[settings[i]] = settings[i+1]
+		s.Settings[settings[i]] = strings.ReplaceAll(settings[i+1], "~/", p.home+"/") // as config does
 	}
 	made, err := New(s)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
@@ -26,9 +25,6 @@ type Provider struct {
 // New returns the Provider of s. It reads no file and asks nobody yet.
 func New(s resolve.Setup) (*Provider, error) {
 	p := &Provider{setup: s, address: s.Setting("address"), caFile: s.Setting("ca_file"), role: s.Setting("role_arn")}
-	if rest, ok := strings.CutPrefix(p.caFile, "~/"); ok {
-		p.caFile = filepath.Join(s.Home(), rest)
-	}
 	if p.address != "" {
 		if _, err := rest.New(rest.Options{Address: p.address}); err != nil {
 			return nil, err
@@ -69,7 +65,7 @@ var errSilent = resolve.Errorf(resolve.Malformed, "the store's answer has nothin
 
 func (a answer) result(key string) resolve.Result {
 	if a.err == nil && key != "" {
-		a.secret, a.err = pick(a.secret, key)
+		a.secret, a.err = resolve.Pick(a.secret, key)
 	}
 	if a.err != nil {
 		return resolve.Result{Err: a.err}

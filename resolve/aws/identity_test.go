@@ -332,7 +332,7 @@ func TestCAFile(t *testing.T) {
 	s := newStandIn(t)
 	s.secrets["a"] = "1"
 	setup := s.setup()
-	setup.Settings["ca_file"] = "~/ca.pem" // HOME is where it lies
+	setup.Settings["ca_file"] = setup.Home() + "/ca.pem"
 	if e := identified(t, setup); e.Class != "" {
 		t.Error(e)
 	}

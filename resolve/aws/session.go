@@ -1,16 +1,13 @@
 package aws
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -28,7 +25,6 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/getkeyzero/kz/internal/rest"
-	"github.com/getkeyzero/kz/resolve"
 )
 
 // A session is one caller's identity, and the way to the stores, for one call of the Provider.
@@ -58,7 +54,7 @@ func (p *Provider) open(ctx context.Context, region string) (*session, error) {
 	}
 	s.region = cmp.Or(p.setup.Setting("region", "AWS_REGION", "AWS_DEFAULT_REGION"), s.profile.Region)
 	s.http = &http.Client{
-		Transport:     checked{s.config.HTTPClient.(*awshttp.BuildableClient).GetTransport()},
+		Transport:     rest.Checked{RoundTripper: s.config.HTTPClient.(*awshttp.BuildableClient).GetTransport()},
 		CheckRedirect: rest.SameOrigin,
 	}
 	if s.base, err = s.config.Credentials.Retrieve(ctx); err == nil && p.role != "" {
@@ -212,31 +208,4 @@ func (r retryer) RetryDelay(attempt int, err error) (time.Duration, error) {
 		delay = min(delay, time.Until(deadline)/2)
 	}
 	return delay, err
-}
-
-// checked reads an answer to its end, and refuses what the SDK would take and should
-// not: too much, and bytes that are not UTF-8, which its JSON replaces. What the user's
-// environment has as an endpoint need not be of https either.
-type checked struct{ http.RoundTripper }
-
-func (c checked) RoundTrip(q *http.Request) (*http.Response, error) {
-	if q.URL.Scheme != "https" && !rest.Loopback(q.URL.Hostname()) {
-		return nil, resolve.Errorf(resolve.Unreachable, "the address %s is not of https", q.URL.Host)
-	}
-	answer, err := c.RoundTripper.RoundTrip(q)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, rest.MaxAnswer+1))
-	_ = answer.Body.Close()
-	switch {
-	case err != nil:
-		return nil, err
-	case len(body) > rest.MaxAnswer:
-		return nil, resolve.Errorf(resolve.Malformed, "the store's answer has more than %d bytes", rest.MaxAnswer)
-	case !utf8.Valid(body):
-		return nil, resolve.Errorf(resolve.Malformed, "the store's answer is not UTF-8")
-	}
-	answer.Body = io.NopCloser(bytes.NewReader(body))
-	return answer, nil
 }

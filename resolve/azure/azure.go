@@ -8,7 +8,6 @@ package azure
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -63,9 +62,6 @@ func New(s resolve.Setup) (*Provider, error) {
 	p := &Provider{
 		Runner: runner, setup: s, cloud: clouds(s.Setting("cloud")), vault: s.Setting("vault"),
 		tenant: s.Setting("tenant"), address: s.Setting("address"), caFile: s.Setting("ca_file"),
-	}
-	if rest, ok := strings.CutPrefix(p.caFile, "~/"); ok {
-		p.caFile = filepath.Join(s.Home(), rest)
 	}
 	switch {
 	case p.tenant != "" && !isTenant(p.tenant):

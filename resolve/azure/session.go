@@ -1,14 +1,11 @@
 package azure
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -34,7 +31,7 @@ func (p *Provider) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{Provider: p, ctx: ctx, http: &http.Client{Transport: checked{transport}, CheckRedirect: rest.SameOrigin}}
+	s := &session{Provider: p, ctx: ctx, http: &http.Client{Transport: rest.Checked{RoundTripper: transport}, CheckRedirect: rest.SameOrigin}}
 	s.identity, err = p.identify(s)
 	return s, err
 }
@@ -76,29 +73,6 @@ func (p pinned) RoundTrip(q *http.Request) (*http.Response, error) {
 		return nil, resolve.Errorf(resolve.Unreachable, "the store sends elsewhere, which kz does not follow")
 	}
 	return p.RoundTripper.RoundTrip(q)
-}
-
-// checked reads an answer to its end, and refuses what the SDK would take and should
-// not: too much, and bytes that are not UTF-8, which its JSON replaces.
-type checked struct{ http.RoundTripper }
-
-func (c checked) RoundTrip(q *http.Request) (*http.Response, error) {
-	answer, err := c.RoundTripper.RoundTrip(q)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, rest.MaxAnswer+1))
-	_ = answer.Body.Close()
-	switch {
-	case err != nil:
-		return nil, err
-	case len(body) > rest.MaxAnswer:
-		return nil, resolve.Errorf(resolve.Malformed, "the store's answer has more than %d bytes", rest.MaxAnswer)
-	case !utf8.Valid(body):
-		return nil, resolve.Errorf(resolve.Malformed, "the store's answer is not UTF-8")
-	}
-	answer.Body = io.NopCloser(bytes.NewReader(body))
-	return answer, nil
 }
 
 // passing says whether the same request might have another answer soon.

@@ -47,7 +47,7 @@ func New(s resolve.Setup) (*Provider, error) {
 	name := through(s, runner)
 	c := cli{Runner: runner, setup: s, name: name}
 	if program := s.Setting("program"); program != "" {
-		c.name = inHome(s, program)
+		c.name = program
 	}
 	switch {
 	case name == "bws":
@@ -55,7 +55,7 @@ func New(s resolve.Setup) (*Provider, error) {
 	case name == "rbw":
 		p.way = agent{c}
 	case s.Setting("socket") != "":
-		p.way, err = newServe(inHome(s, s.Setting("socket")))
+		p.way, err = newServe(s.Setting("socket"))
 	default:
 		p.way = passwords{c}
 	}
@@ -98,13 +98,6 @@ func tokenFile(s resolve.Setup) bool {
 		}
 	}
 	return false
-}
-
-func inHome(s resolve.Setup, path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(s.Home(), rest)
-	}
-	return path
 }
 
 // Fetch implements [resolve.Provider].
@@ -167,7 +160,7 @@ func Present(s resolve.Setup) string {
 	}
 	program := name
 	if s.Setting("program") != "" {
-		program = inHome(s, s.Setting("program"))
+		program = s.Setting("program")
 	}
 	found, err := runner.Find(program)
 	if err != nil {

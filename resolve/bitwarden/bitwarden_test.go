@@ -169,7 +169,7 @@ func TestPresent(t *testing.T) {
 		"nothing":  {resolve.Setup{}, ""},
 		"rbw":      {resolve.Setup{Env: []string{"PATH=" + filepath.Dir(rbw)}}, "rbw at " + rbw},
 		"no bws":   {resolve.Setup{Env: []string{"BWS_ACCESS_TOKEN=x", "PATH=" + filepath.Dir(rbw)}}, ""},
-		"a path":   {resolve.Setup{Settings: map[string]string{"through": "rbw", "program": "~/rbw"}, Env: []string{"HOME=" + filepath.Dir(rbw)}}, "rbw at " + rbw},
+		"a path":   {resolve.Setup{Settings: map[string]string{"through": "rbw", "program": rbw}}, "rbw at " + rbw},
 		"a socket": {resolve.Setup{Settings: map[string]string{"socket": "/run/bw.sock"}}, "bw serve at /run/bw.sock"},
 	} {
 		if got := Present(tt.s); got != tt.want {

@@ -19,7 +19,7 @@ type serve struct {
 }
 
 func newServe(socket string) (serve, error) {
-	client, err := rest.New(rest.Options{Address: "http://localhost", Socket: socket})
+	client, err := rest.New(rest.Options{Address: "http://localhost", Socket: socket, Most: 32 << 20})
 	return serve{socket, client}, err
 }
 

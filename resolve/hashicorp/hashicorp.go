@@ -12,7 +12,6 @@ import (
 	"crypto/tls"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/getkeyzero/kz/internal/rest"
@@ -120,7 +119,10 @@ func (p *Provider) connect() (*session, error) {
 	if address == "" {
 		return nil, resolve.Errorf(resolve.NotLoggedIn, "no address: set VAULT_ADDR or the provider's address")
 	}
-	o := rest.Options{Address: address, CAFile: p.file("ca_file", "VAULT_CACERT", "BAO_CACERT")}
+	o := rest.Options{
+		Address: address, CAFile: p.setup.Setting("ca_file", "VAULT_CACERT", "BAO_CACERT"),
+		ServerName: p.setup.Setting("", "VAULT_TLS_SERVER_NAME", "BAO_TLS_SERVER_NAME"),
+	}
 	if cert, key := p.certFiles(); cert != "" && key != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil { // whose text may quote the key's file
@@ -144,16 +146,7 @@ func (p *Provider) connect() (*session, error) {
 }
 
 func (p *Provider) certFiles() (cert, key string) {
-	return p.file("client_cert", "VAULT_CLIENT_CERT", "BAO_CLIENT_CERT"), p.file("client_key", "VAULT_CLIENT_KEY", "BAO_CLIENT_KEY")
-}
-
-// file returns the path that a setting or a variable has.
-func (p *Provider) file(name string, variables ...string) string {
-	path := p.setup.Setting(name, variables...)
-	if below, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(p.setup.Home(), below)
-	}
-	return path
+	return p.setup.Setting("client_cert", "VAULT_CLIENT_CERT", "BAO_CLIENT_CERT"), p.setup.Setting("client_key", "VAULT_CLIENT_KEY", "BAO_CLIENT_KEY")
 }
 
 // short returns a path as people write it.

@@ -92,7 +92,7 @@ func (p *Provider) byToken() (*login, string) {
 
 // tokenFile is where `vault login` leaves the token.
 func (p *Provider) tokenFile() string {
-	if file := p.file("token_file"); file != "" {
+	if file := p.setup.Setting("token_file"); file != "" {
 		return file
 	}
 	return p.setup.Home() + "/.vault-token"
@@ -104,7 +104,7 @@ func (p *Provider) byAppRole() (*login, string) {
 		return nil, "no role_id"
 	}
 	var l *login
-	if file := p.file("secret_id_file"); file != "" {
+	if file := p.setup.Setting("secret_id_file"); file != "" {
 		l = p.fromFile("secret_id", file)
 	} else if l = p.variable("secret_id", "VAULT_SECRET_ID", "BAO_SECRET_ID"); l == nil {
 		return nil, "no secret_id_file and no VAULT_SECRET_ID"
@@ -113,7 +113,7 @@ func (p *Provider) byAppRole() (*login, string) {
 }
 
 func (p *Provider) byKubernetes() (*login, string) {
-	file := cmp.Or(p.file("jwt_file"), accountFile)
+	file := cmp.Or(p.setup.Setting("jwt_file"), accountFile)
 	switch role := p.setup.Setting("role"); {
 	case role == "":
 		return nil, "no role"
@@ -131,7 +131,7 @@ func (p *Provider) byJWT() (*login, string) {
 	if role == "" {
 		return nil, "no role"
 	}
-	if file := p.file("jwt_file"); file != "" {
+	if file := p.setup.Setting("jwt_file"); file != "" {
 		return p.fromFile("jwt", file).with("role", role), ""
 	}
 	if l := p.variable("jwt", "VAULT_ID_TOKEN", "BAO_ID_TOKEN"); l != nil {
@@ -155,7 +155,7 @@ func (p *Provider) byCert() (*login, string) {
 }
 
 func (p *Provider) byPassword() (*login, string) {
-	user, file := p.setup.Setting("username"), p.file("password_file")
+	user, file := p.setup.Setting("username"), p.setup.Setting("password_file")
 	if user == "" || file == "" {
 		return nil, "no username and password_file"
 	}

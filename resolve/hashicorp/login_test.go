@@ -20,7 +20,7 @@ func TestOrder(t *testing.T) {
 	put(t, filepath.Join(home, "empty"), "\n")
 	files := map[string]string{}
 	for _, name := range []string{"token_file", "secret_id_file", "jwt_file", "password_file", "client_cert", "client_key"} {
-		files[name] = "~/id"
+		files[name] = filepath.Join(home, "id")
 	}
 	with := func(more map[string]string, without ...string) map[string]string {
 		settings := map[string]string{"role": "r", "role_id": "id", "username": "me"}

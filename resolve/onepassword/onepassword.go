@@ -6,9 +6,7 @@ package onepassword
 
 import (
 	"context"
-	"path/filepath"
 	"regexp"
-	"strings"
 
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/internal/tool"
@@ -66,7 +64,7 @@ func newConnect(s resolve.Setup) (*connect, error) {
 	}
 	client, err := rest.New(rest.Options{
 		Address: s.Setting("address", "OP_CONNECT_HOST"),
-		CAFile:  inHome(s, s.Setting("ca_file")),
+		CAFile:  s.Setting("ca_file"),
 	})
 	return &connect{client, s.Setting("address", "OP_CONNECT_HOST"), token}, err
 }
@@ -75,7 +73,7 @@ func newConnect(s resolve.Setup) (*connect, error) {
 var accounts = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@+-]*$`)
 
 func newProgram(s resolve.Setup, runner *tool.Runner) (*program, error) {
-	p := &program{Runner: runner, name: inHome(s, s.Setting("program")), account: s.Setting("account"), setup: s}
+	p := &program{Runner: runner, name: s.Setting("program"), account: s.Setting("account"), setup: s}
 	if p.name == "" {
 		p.name = "op"
 	}
@@ -83,13 +81,6 @@ func newProgram(s resolve.Setup, runner *tool.Runner) (*program, error) {
 		return nil, resolve.Errorf(resolve.Malformed, "account %q: not an address, an email address or an id", p.account)
 	}
 	return p, nil
-}
-
-func inHome(s resolve.Setup, path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(s.Home(), rest)
-	}
-	return path
 }
 
 // Fetch implements [resolve.Provider].

@@ -554,7 +554,7 @@ func TestPresent(t *testing.T) {
 	}{
 		"nothing":         {resolve.Setup{Env: []string{"PATH=" + t.TempDir()}}, ""},
 		"op":              {resolve.Setup{Env: []string{"PATH=" + filepath.Dir(program)}}, "op at " + program},
-		"a path":          {resolve.Setup{Settings: map[string]string{"program": "~/op"}, Env: []string{"HOME=" + filepath.Dir(program)}}, "op at " + program},
+		"a path":          {resolve.Setup{Settings: map[string]string{"program": program}}, "op at " + program},
 		"Connect":         {resolve.Setup{Env: []string{"OP_CONNECT_HOST=x", "OP_CONNECT_TOKEN=" + canary}}, "OP_CONNECT_HOST and OP_CONNECT_TOKEN"},
 		"half of Connect": {resolve.Setup{Env: []string{"OP_CONNECT_HOST=x"}}, ""},
 		"in a project":    {resolve.Setup{Env: []string{"PATH=" + filepath.Dir(program)}, Avoid: []string{filepath.Dir(program)}}, ""},

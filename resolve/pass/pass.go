@@ -60,14 +60,14 @@ func New(s resolve.Setup) (*Provider, error) {
 func NewGopass(s resolve.Setup) (*Provider, error) { return newProvider(s, gopass) }
 
 func newProvider(s resolve.Setup, d dialect) (*Provider, error) {
-	setting := expand(s, s.Settings["store"])
+	setting := s.Settings["store"]
 	runner, err := tool.New(tool.Options{Env: environ(s, d, setting), Avoid: s.Avoid})
 	if err != nil {
 		return nil, err
 	}
 	program := d.program
 	if path := s.Settings["program"]; path != "" {
-		program = expand(s, path)
+		program = path
 	}
 	return &Provider{Runner: runner, dialect: d, program: program, setting: setting}, nil
 }
@@ -84,17 +84,10 @@ func environ(s resolve.Setup, d dialect, store string) []string {
 }
 
 func directory(s resolve.Setup) string {
-	if dir := expand(s, s.Setting("store", "PASSWORD_STORE_DIR")); dir != "" {
+	if dir := s.Setting("store", "PASSWORD_STORE_DIR"); dir != "" {
 		return dir
 	}
 	return filepath.Join(s.Home(), ".password-store")
-}
-
-func expand(s resolve.Setup, path string) string {
-	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		return filepath.Join(s.Home(), rest)
-	}
-	return path
 }
 
 // Surroundings returns a digest of what the answers depend on besides the references.

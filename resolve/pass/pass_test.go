@@ -519,7 +519,7 @@ func TestStoreDirectory(t *testing.T) {
 	}
 	b.env = append(b.env, "PASSWORD_STORE_DIR="+b.home+"/one", "PASSWORD_STORE_GPG_OPTS=--foo")
 	want(t, "the variable", fetch(t, b.pass(t), "a")[0], b.home+"/one --foo --status-fd 2", "")
-	want(t, "the setting", fetch(t, b.pass(t, "store", "~/two"), "a")[0], b.home+"/two --foo --status-fd 2", "")
+	want(t, "the setting", fetch(t, b.pass(t, "store", b.home+"/two"), "a")[0], b.home+"/two --foo --status-fd 2", "")
 }
 
 // An entry that has a key of its own and fails has unlocked nothing for the others.

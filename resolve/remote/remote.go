@@ -23,6 +23,7 @@ import (
 
 // A Fetcher runs one program, once for all the stores that are asked at a time.
 type Fetcher struct {
+	alone  bool
 	runner *tool.Runner
 	find   func() (tool.Program, error)
 	avoid  []string
@@ -34,6 +35,8 @@ type Options struct {
 	// Programs are the absolute paths at which it may be; the first that exists counts.
 	Programs []string
 	tool.Options
+	// Alone keeps the program from asking at the terminal: see [tool.Call].
+	Alone bool
 	// Tell, if not nil, is told what a store waits for. The text is of its making.
 	Tell func(provider, text string)
 }
@@ -45,7 +48,7 @@ func New(o Options) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fetcher{runner: runner, avoid: o.Avoid, tell: o.Tell}
+	f := &Fetcher{alone: o.Alone, runner: runner, avoid: o.Avoid, tell: o.Tell}
 	f.find = func() (tool.Program, error) { return find(runner, o.Programs) }
 	return f, nil
 }
@@ -243,7 +246,7 @@ func (f *Fetcher) run(ctx context.Context, op string, asked []protocol.Provider)
 	if err != nil || len(request) > protocol.MaxRequest {
 		return nil, resolve.Errorf(resolve.Malformed, "the request is too large")
 	}
-	call := tool.Call{Stdin: request, Most: protocol.MaxResponse, Events: f.events}
+	call := tool.Call{Stdin: request, Most: protocol.MaxResponse, Events: f.events, Alone: f.alone}
 	out, err := f.runner.Run(ctx, program, call)
 	if err != nil {
 		return nil, err
