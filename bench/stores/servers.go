@@ -39,12 +39,14 @@ func start(home string, delay time.Duration) (*servers, error) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"aws": secretsManager, "hashicorp": keyValue, "gcp": secretManager, "doppler": config, "infisical": raw,
 	} {
-		server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.requests.Add(1)
 			time.Sleep(delay)
 			w.Header().Set("Content-Type", "application/json")
 			handler(w, r)
 		}))
+		server.EnableHTTP2 = true // as all of these stores have it
+		server.StartTLS()
 		s.list, s.addr[name] = append(s.list, server), server.URL
 	}
 	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.list[0].Certificate().Raw})
@@ -77,18 +79,26 @@ func serviceAccount(path, tokens string) error {
 func reply(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
 
 func secretsManager(w http.ResponseWriter, r *http.Request) {
-	var q struct{ SecretIdList []string }
-	if json.NewDecoder(r.Body).Decode(&q) != nil || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".BatchGetSecretValue") {
+	var q struct {
+		SecretId     string
+		SecretIdList []string
+	}
+	if json.NewDecoder(r.Body).Decode(&q) != nil {
 		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	value := func(id string) map[string]string {
+		return map[string]string{"ARN": "arn:aws:secretsmanager:eu-central-1:1:secret:" + id + "-AbCdEf", "Name": id, "SecretString": "value of " + id}
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	if q.SecretId != "" {
+		reply(w, value(q.SecretId))
 		return
 	}
 	var values []map[string]string
 	for _, id := range q.SecretIdList {
-		values = append(values, map[string]string{
-			"ARN": "arn:aws:secretsmanager:eu-central-1:1:secret:" + id + "-AbCdEf", "Name": id, "SecretString": "value of " + id,
-		})
+		values = append(values, value(id))
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	reply(w, map[string]any{"SecretValues": values, "Errors": []any{}})
 }
 

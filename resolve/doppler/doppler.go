@@ -66,8 +66,8 @@ func (p place) header() map[string]string {
 }
 
 var (
-	slug = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
-	name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,199}$`)
+	slug = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // parse returns the parts of a reference; project and config may be empty.

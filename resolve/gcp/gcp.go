@@ -84,8 +84,8 @@ func (v version) parent() string {
 func (v version) path() string { return v.parent() + "/secrets/" + v.secret }
 
 var (
-	reference  = regexp.MustCompile(`^(?:projects/([^/]+)/(?:locations/([a-z0-9-]{1,40})/)?secrets/)?([A-Za-z0-9_-]{1,255})(?:(?:/versions/|\?version=)([A-Za-z0-9_-]{1,63}))?$`)
-	projectID  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:._-]{0,99}$`)
+	reference  = regexp.MustCompile(`^(?:projects/([^/]+)/(?:locations/([a-z0-9-]+)/)?secrets/)?([A-Za-z0-9_-]+)(?:(?:/versions/|\?version=)([A-Za-z0-9_-]+))?$`)
+	projectID  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:._-]*$`)
 	wantedForm = "want projects/PROJECT/secrets/SECRET or SECRET, with or without /versions/VERSION"
 )
 

@@ -52,8 +52,8 @@ func New(s resolve.Setup) (*Provider, error) {
 type folder struct{ project, environment, path string }
 
 var (
-	word = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$`)
-	name = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$`)
+	word = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
+	name = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 )
 
 // place returns the folder and the name that a reference means.

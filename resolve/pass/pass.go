@@ -12,9 +12,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/internal/tool"
@@ -320,12 +320,17 @@ func (p *Provider) walk(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
-// plain are the paths that can be pasted into a shell as they are.
-var plain = regexp.MustCompile(`^[A-Za-z0-9_/][A-Za-z0-9._/@+-]*$`)
+// plain reports whether a path can be pasted into a shell as it is. A regular
+// expression would cost every prompt its making.
+func plain(path string) bool {
+	return path != "" && !strings.ContainsAny(path[:1], ".@+-") && strings.IndexFunc(path, func(r rune) bool {
+		return !strings.ContainsRune("._/@+-", r) && !(r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r)))
+	}) < 0
+}
 
 // unlock returns the command by which a human unlocks the agent.
 func (p *Provider) unlock(path string) string {
-	if !plain.MatchString(path) || p.setting != "" && !plain.MatchString(p.setting) || p.program != p.dialect.program {
+	if !plain(path) || p.setting != "" && !plain(p.setting) || p.program != p.dialect.program {
 		return ""
 	}
 	hint := p.program + " show " + path + " >/dev/null"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/getkeyzero/kz/fetch"
+	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/protocol"
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -44,12 +46,34 @@ func TestMain(m *testing.M) {
 // echo gives for each reference its text and what the store was set up with.
 type echo struct{ resolve.Setup }
 
+// child runs a program that does not heed a request to end, as a store does.
+func (e echo) child(ctx context.Context, note string) (resolve.Secret, error) {
+	runner, err := tool.New(tool.Options{Env: e.Env})
+	if err != nil {
+		return resolve.Secret{}, err
+	}
+	closers.Store(runner, true)
+	p, err := runner.Find("/bin/sh")
+	if err == nil {
+		_, err = runner.Run(ctx, p, tool.Call{Args: []string{"-c", "trap '' TERM; echo $$ >" + note + "; while :; do sleep 1; done"}})
+	}
+	return resolve.Secret{}, err
+}
+
+var closers sync.Map
+
+func (echo) Close() {
+	closers.Range(func(k, _ any) bool { k.(*tool.Runner).Close(); return true })
+}
+
 func (e echo) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Result {
 	e.Tell("touch the key")
 	return resolve.Each(ctx, refs, 4, func(ctx context.Context, r resolve.Ref) (resolve.Secret, error) {
 		switch r.Path {
 		case "missing":
 			return resolve.Secret{}, resolve.Hinted(resolve.NotFound, "make it", "no item %q", r.Path)
+		case "child":
+			return e.child(ctx, r.Dir)
 		case "slow":
 			<-ctx.Done()
 			return resolve.Secret{}, ctx.Err()
@@ -218,6 +242,35 @@ func TestDeadline(t *testing.T) {
 	}
 	if got[0].Secret.Reveal() != "a in /d of " || resolve.ClassOf(got[1].Err) != resolve.Timeout {
 		t.Errorf("before the deadline came %q, %v and %v", got[0].Secret.Reveal(), got[0].Err, got[1].Err)
+	}
+}
+
+// Nothing that a store has started outlives the wait for it, not even if it ignores signals.
+func TestNothingIsLeft(t *testing.T) {
+	path, _ := helper(t)
+	p := fetcher(t, Options{Programs: []string{path}}).Provider("x", "echo", nil)
+	note := filepath.Join(t.TempDir(), "pid")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for data := []byte(nil); len(data) == 0 && ctx.Err() == nil; data, _ = os.ReadFile(note) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+	}()
+	got := p.Fetch(ctx, []resolve.Ref{{Path: "child", Dir: note}})[0]
+	if !errors.Is(got.Err, context.Canceled) {
+		t.Errorf("the result is %v", got.Err)
+	}
+	data, err := os.ReadFile(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+	for deadline := time.Now().Add(2 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatal("the program of the store still runs")
+		}
 	}
 }
 
