@@ -65,6 +65,7 @@ func (p place) header() map[string]string {
 	return map[string]string{"Authorization": "Bearer " + p.token}
 }
 
+// How long they may be, the code says: to count, an expression takes as many states.
 var (
 	slug = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -78,13 +79,15 @@ func parse(ref string) (project, config, secret string, err error) {
 	} else if len(parts) != 3 || !isSlug(parts[0]) || !isSlug(parts[1]) {
 		return "", "", "", resolve.Errorf(resolve.Malformed, "want PROJECT/CONFIG/NAME or NAME")
 	}
-	if !name.MatchString(parts[2]) {
+	if !name.MatchString(parts[2]) || len(parts[2]) > 200 {
 		return "", "", "", resolve.Errorf(resolve.Malformed, "a secret's name has letters, digits and underscores")
 	}
 	return parts[0], parts[1], parts[2], nil
 }
 
-func isSlug(text string) bool { return slug.MatchString(text) && !strings.Contains(text, "..") }
+func isSlug(text string) bool {
+	return len(text) <= 100 && slug.MatchString(text) && !strings.Contains(text, "..")
+}
 
 // Fetch implements [resolve.Provider].
 func (p *Provider) Fetch(ctx context.Context, refs []resolve.Ref) []resolve.Result {

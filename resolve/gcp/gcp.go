@@ -95,6 +95,9 @@ func (p *Provider) parse(ref string) (version, error) {
 		return version{}, resolve.Errorf(resolve.Malformed, "%s", wantedForm)
 	}
 	v := version{parts[1], parts[2], parts[3], parts[4]}
+	if len(v.location) > 40 || len(v.secret) > 255 || len(v.number) > 63 { // which the expression would take long to count
+		return version{}, resolve.Errorf(resolve.Malformed, "%s", wantedForm)
+	}
 	if v.project == "" {
 		v.project = p.project()
 	}
@@ -105,7 +108,7 @@ func (p *Provider) parse(ref string) (version, error) {
 }
 
 func (v version) check() error {
-	if !projectID.MatchString(v.project) || strings.Contains(v.project, "..") {
+	if len(v.project) > 100 || !projectID.MatchString(v.project) || strings.Contains(v.project, "..") {
 		return resolve.Errorf(resolve.Malformed, "which project is meant is not said")
 	}
 	return nil
