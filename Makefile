@@ -36,13 +36,14 @@ demo: kz ## show kz at work, in a temporary home
 startup: kz ## measure how long kz takes to find nothing to do
 	tools/startup ./kz
 
-bench: build ## measure kz beside direnv and mise: bench/results.md
+bench: build ## measure kz beside direnv and mise, and with stores: bench/results.md
 	tools/need
 	go run ./bench ./kz bench/results.md
 
 test: ## install what the tests need, then run them all
 	tools/need
-	KZ_NEED_SHELLS=1 go test -race -shuffle=on -timeout 20m ./...
+	KZ_NEED_SHELLS=1 KZ_NEED_SERVERS=1 go test -race -shuffle=on -timeout 20m ./...
+	cd cmd/kzsops && go test -shuffle=on ./...
 
 check: test lint fuzz ## what CI runs: test, lint, fuzz
 
@@ -51,6 +52,7 @@ lint: lint-go lint-shell ## formatting, vet, staticcheck, shell linters
 lint-go:
 	@names=$$(gofmt -l .) && test -z "$$names" || { printf 'not as gofmt has it:\n%s\n' "$$names"; exit 1; }
 	go vet ./...
+	cd cmd/kzsops && go vet ./...
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./...
 	go run $(STATICCHECK) ./...
 

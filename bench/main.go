@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/getkeyzero/kz/bench/stores"
 )
 
 var shells = []string{"bash", "zsh", "fish"}
@@ -26,6 +28,7 @@ const (
 	rounds      = 5 // 40 prompts at each place, 20 times in and out
 	growRounds  = 15
 	crowdRounds = 7
+	storeRounds = 15
 	aloneRounds = 200
 	crowd       = 100
 )
@@ -33,6 +36,7 @@ const (
 // A bench is one run.
 type bench struct {
 	dir   string // thrown away in the end
+	own   string // the path of kz, beside which kz-fetch lies
 	tools []tool
 	homes map[int]*home // by how many records of consent there are
 	sizes []growth
@@ -70,9 +74,14 @@ func run(kz, out string) error {
 	if err := b.gather(); err != nil {
 		return err
 	}
+	remote, err := stores.Measure(b.own, storeRounds)
+	if err != nil {
+		return err
+	}
 	var r report
 	r.head(b.tools, begin, load)
 	r.body(b)
+	r.remote(remote)
 	fmt.Print(r.String())
 	return errors.Join(os.WriteFile(out, []byte(r.String()), 0o644), b.failed())
 }
@@ -83,6 +92,7 @@ func (b *bench) findTools(kz string) error {
 	if err != nil {
 		return err
 	}
+	b.own = kz
 	empty := filepath.Join(b.dir, "empty")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", empty, "./bench/empty")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/getkeyzero/kz/bench/stores"
 )
 
 // A reading names what was measured.
@@ -72,6 +74,13 @@ func (rs readings) failed() error {
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// remote tells what remote stores take, and how that stands to the targets.
+func (r *report) remote(projects []stores.Project) {
+	r.line("\n## Remote stores\n")
+	r.line("%s", stores.Table(projects))
+	r.line("%s", stores.Targets(projects))
 }
 
 // A report is the text of the results, in Markdown.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -170,5 +171,31 @@ func TestVouches(t *testing.T) {
 	_, err = ParseUser(File{Path: testPath, Data: []byte("[trust.addresses]\nmine = ['http://example.com']\n")}, "/home/ada")
 	if err == nil || !strings.Contains(err.Error(), ":2: trust.addresses.mine: must begin with https://") {
 		t.Errorf("plain http: %v", err)
+	}
+}
+
+// Each store that another program asks has a page, with an example and every setting.
+func TestSettingsAreDocumented(t *testing.T) {
+	for _, typ := range Types {
+		if slices.Contains([]string{"command", "plugin", "dotenv", "env", "keychain", "vault"}, typ) {
+			continue
+		}
+		page := map[string]string{"gopass": "pass"}[typ]
+		if page == "" {
+			page = typ
+		}
+		data, err := os.ReadFile("../docs/providers/" + page + ".md")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for key := range settingsOf(typ) {
+			if !strings.Contains(string(data), "`"+key+"`") {
+				t.Errorf("docs/providers/%s.md says nothing of %s", page, key)
+			}
+		}
+		if !strings.Contains(string(data), "```toml") || !strings.Contains(string(data), typ) {
+			t.Errorf("docs/providers/%s.md has no example of %s", page, typ)
+		}
 	}
 }

@@ -145,6 +145,26 @@ func Table(projects []Project) string {
 	return text
 }
 
+// Targets says whether many secrets take little longer than one.
+func Targets(projects []Project) string {
+	took := map[string]time.Duration{}
+	for _, p := range projects {
+		took[p.Name] = median(p.Took)
+	}
+	text := "| target | measured | met |\n| --- | --- | --- |\n"
+	for _, t := range []struct {
+		many, one string
+		most      float64
+	}{{"30 secrets of 5 stores", "1 secret of doppler", 2.5}, {"30 secrets of 5 stores", "1 secret of gcp", 2.5}, {"100 secrets of aws", "1 secret of aws", 3}} {
+		ratio, met := float64(took[t.many])/float64(took[t.one]), "yes"
+		if ratio > t.most {
+			met = "**no**"
+		}
+		text += fmt.Sprintf("| %s at most %v times %s | %.2f | %s |\n", t.many, t.most, t.one, ratio, met)
+	}
+	return text
+}
+
 func median(list []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(list))
 	return sorted[len(sorted)/2]
