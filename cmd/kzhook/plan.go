@@ -96,8 +96,8 @@ func source(plan config.Plan, e config.Entry) string {
 	switch {
 	case e.Provider != "":
 		text = e.Provider
-		if p, named := plan.Providers[e.Provider]; named {
-			text += " (" + storeText(p) + ")"
+		if said := storeText(plan.Providers[e.Provider]); said != "" {
+			text += " (" + said + ")"
 		}
 		text += " " + e.Ref
 		if e.Dir != plan.Dir {
@@ -129,13 +129,17 @@ func source(plan config.Plan, e config.Entry) string {
 	return text
 }
 
-// storeText says which store a provider is: its type and its settings.
+// storeText says which store a provider with a table of its own is: its type, if that is
+// not its name, and its settings.
 func storeText(p config.Provider) string {
-	text := p.Type
-	for _, key := range slices.Sorted(maps.Keys(p.Settings)) {
-		text += " " + key + "=" + strings.ReplaceAll(p.Settings[key], "\n", ",")
+	var words []string
+	if p.Type != p.Name {
+		words = append(words, p.Type)
 	}
-	return text
+	for _, key := range slices.Sorted(maps.Keys(p.Settings)) {
+		words = append(words, key+"="+strings.ReplaceAll(p.Settings[key], "\n", ","))
+	}
+	return strings.Join(words, " ")
 }
 
 func lifeText(ttl, stale time.Duration) string {

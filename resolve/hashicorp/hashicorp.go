@@ -102,11 +102,11 @@ func (p *Provider) documents(ctx context.Context, wanted []resolve.Ref) []docume
 
 // open returns a session with the server, signed in.
 func (p *Provider) open(ctx context.Context) (*session, error) {
-	l, err := p.login()
+	s, err := p.connect() // who has no address has no credential either, and needs it first
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.connect()
+	l, err := p.login()
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (p *Provider) open(ctx context.Context) (*session, error) {
 func (p *Provider) connect() (*session, error) {
 	address := p.setup.Setting("address", addresses...)
 	if address == "" {
-		return nil, resolve.Errorf(resolve.NotLoggedIn, "no address: set VAULT_ADDR or the provider's address")
+		return nil, resolve.Hinted(resolve.NotLoggedIn, "export VAULT_ADDR=https://HOST:8200", "neither VAULT_ADDR nor the provider's settings have an address")
 	}
 	o := rest.Options{
 		Address: address, CAFile: p.setup.Setting("ca_file", "VAULT_CACERT", "BAO_CACERT"),

@@ -168,7 +168,7 @@ func TestSignInFails(t *testing.T) {
 
 func TestNoAddress(t *testing.T) {
 	p := provider(t, resolve.Setup{Env: []string{"HOME=" + t.TempDir(), "VAULT_TOKEN=" + canaryToken}})
-	same(t, "results", fetch(t, t.Context(), p, "secret/app"), []string{"not_logged_in: no address: set VAULT_ADDR or the provider's address"})
+	same(t, "results", fetch(t, t.Context(), p, "secret/app"), []string{"not_logged_in: neither VAULT_ADDR nor the provider's settings have an address (export VAULT_ADDR=https://HOST:8200)"})
 }
 
 func TestProbe(t *testing.T) {
