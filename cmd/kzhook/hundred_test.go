@@ -94,7 +94,7 @@ func TestHundredShells(t *testing.T) {
 	check := func(what string, results []ran) {
 		t.Helper()
 		for _, r := range results {
-			if r.err != nil || !strings.Contains(r.stdout, "export TOKEN='value of token'\n") || r.stderr != "kz: +PLAIN +TOKEN ("+what+")\n" {
+			if r.err != nil || !strings.Contains(r.stdout, " 'TOKEN=value of token'\n") || r.stderr != "kz: +PLAIN +TOKEN ("+what+")\n" {
 				t.Fatalf("%s: one of a hundred: %v, it says %q, and to the shell\n%s", what, r.err, r.stderr, r.stdout)
 			}
 		}

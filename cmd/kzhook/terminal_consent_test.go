@@ -132,6 +132,6 @@ func TestTerminalOwnSettings(t *testing.T) {
 		d.file(config, "[hook\n")
 		d.walk([]step{{"", "kz: HOME/.config/keyzero/config.toml:1: not TOML: expected ']' to close table name\nkz: -TOKEN", ""}, {"", "", ""}})
 		d.remove(config)
-		d.walk([]step{{"", "kz: HOME/app/.keyzero.toml:2: TOKEN: unknown provider \"store\"; there are: dotenv, env, keychain, vault", ""}, {"", "", ""}})
+		d.walk([]step{{"", "kz: HOME/app/.keyzero.toml:2: TOKEN: unknown provider \"store\"; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, pass, sops, systemd, vault", ""}, {"", "", ""}})
 	})
 }

@@ -87,7 +87,7 @@ var edits = map[string]struct {
 	},
 	"a provider that is unknown": {
 		edit: func(d *desk) { d.file("app/.keyzero.toml", "[secrets]\nTOKEN = \"nowhere://x\"\n") },
-		says: "kz: HOME/app/.keyzero.toml:2: TOKEN: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store, vault\nkz: -TOKEN",
+		says: "kz: HOME/app/.keyzero.toml:2: TOKEN: unknown provider \"nowhere\"; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, pass, sops, store, systemd, vault\nkz: -TOKEN",
 	},
 	"a secret that is missing": {
 		edit: func(d *desk) { d.file("app/.keyzero.toml", "[secrets]\nTOKEN = \"env://NOWHERE\"\n") },

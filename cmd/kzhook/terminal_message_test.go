@@ -17,9 +17,9 @@ func TestTerminalSaysOnce(t *testing.T) {
 		"a missing secret": {"-- app/.keyzero.toml --\n[secrets]\nA = \"env://NOWHERE\"\n",
 			"kz: A: env: NOWHERE is not set; nothing is loaded", "[trust]\nprefixes = [\"~\"]"},
 		"an unknown provider": {"-- app/.keyzero.toml --\n[secrets]\nA = \"nowhere://x\"\n",
-			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store, vault", "[trust]\nprefixes = [\"~\"]"},
+			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, pass, sops, store, systemd, vault", "[trust]\nprefixes = [\"~\"]"},
 		"several": {"-- app/.keyzero.toml --\n[secrets]\nA = \"nowhere://x\"\nLD_PRELOAD = \"env://X\"\nB = \"nowhere://x\"\n",
-			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: dotenv, env, keychain, store, vault\n" +
+			"kz: HOME/app/.keyzero.toml:2: A: unknown provider \"nowhere\"; there are: 1password, age, aws, azure, bitwarden, doppler, dotenv, env, gcp, gopass, hashicorp, infisical, keychain, pass, sops, store, systemd, vault\n" +
 				"kz: and 2 more\nkz: hint: kz validate", "[trust]\nprefixes = [\"~\"]"},
 		"nothing to inherit": {"-- app/.keyzero.toml --\ninherit = true\n",
 			"kz: HOME/app/.keyzero.toml: inherit: there is no .keyzero.toml further up", "[trust]\nprefixes = [\"~\"]"},
