@@ -151,7 +151,7 @@ func TestSettingsAreOfTypes(t *testing.T) {
 // Only the origin that the user lists gets the user's credentials.
 func TestVouches(t *testing.T) {
 	user, err := ParseUser(File{Path: testPath, Data: []byte(
-		"[trust.addresses]\nvault-server = ['https://vault.example.com', 'https://b.example.com:8200/x']\nmine = ['https://mine.example.com']\n")}, "/home/ada")
+		"[trust.addresses]\nvault-server = ['https://vault.example.com', 'https://b.example.com:8200/x']\nopenbao = ['https://mine.example.com']\n")}, "/home/ada")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,10 +168,27 @@ func TestVouches(t *testing.T) {
 	if user.Vouches(Provider{Name: "x", Type: "infisical", Settings: map[string]string{"address": "https://vault.example.com"}}) {
 		t.Error("an address that is listed for one type counts for another")
 	}
-	_, err = ParseUser(File{Path: testPath, Data: []byte("[trust.addresses]\nmine = ['http://example.com']\n")}, "/home/ada")
-	if err == nil || !strings.Contains(err.Error(), ":2: trust.addresses.mine: must begin with https://") {
+	_, err = ParseUser(File{Path: testPath, Data: []byte("[trust.addresses]\naws = ['http://example.com']\n")}, "/home/ada")
+	if err == nil || !strings.Contains(err.Error(), ":2: trust.addresses.aws: must begin with https://") {
 		t.Errorf("plain http: %v", err)
 	}
+	// A name is of the project's choosing, and would be a store of any type.
+	_, err = ParseUser(File{Path: testPath, Data: []byte("[trust.addresses]\nmine = ['https://example.com']\n")}, "/home/ada")
+	if err == nil || !strings.Contains(err.Error(), ":2: trust.addresses.mine: is not a type of store") {
+		t.Errorf("a name: %v", err)
+	}
+}
+
+// A table whose name is a type is of that type if it says no other.
+func TestTypeFromName(t *testing.T) {
+	for name, want := range map[string]string{"aws": "aws", "openbao": "hashicorp", "hashicorp": "hashicorp"} {
+		user, err := ParseUser(File{Path: testPath, Data: []byte("[providers." + name + "]\nttl = '1h'\n")}, "/home/ada")
+		if got := user.Providers[name].Type; err != nil || got != want {
+			t.Errorf("%s is of the type %q, %v, want %q", name, got, err, want)
+		}
+	}
+	_, err := parse("[providers.command]\nttl = '1h'\n")
+	checkError(t, "a command", err, 1, "command.type: only the user's own configuration may have a provider that runs a program of its own")
 }
 
 // Each store that another program asks has a page, with an example and every setting.

@@ -16,8 +16,8 @@ type User struct {
 	Prefixes   []string      // directories below which every configuration is allowed
 	AllowNames []string      // names of [Dangerous] that projects may set
 	Providers  map[string]Provider
-	// Addresses are the origins, by the name or the type of a provider, to which a
-	// project may have the user's credentials sent.
+	// Addresses are the origins, by the type of a provider, to which a project may have
+	// the user's credentials sent. A name would be of the project's choosing.
 	Addresses map[string][]string
 }
 
@@ -93,10 +93,13 @@ func (u *User) addresses(d *document) error {
 				err = isAddress(address)
 			}
 		}
+		if err == nil && !slices.Contains(Types, Canonical(name)) {
+			err = errors.New("is not a type of store")
+		}
 		if err != nil {
 			return errorAt(d.at("trust", "addresses", name), "trust.addresses."+name, "%v", err)
 		}
-		u.Addresses[Canonical(name)] = list
+		u.Addresses[Canonical(name)] = append(u.Addresses[Canonical(name)], list...)
 	}
 	return nil
 }
@@ -104,14 +107,7 @@ func (u *User) addresses(d *document) error {
 // Vouches reports whether the user lists the address that a project chose for a store.
 func (u User) Vouches(p Provider) bool {
 	want := origin(p.Settings["address"])
-	for _, name := range []string{p.Name, p.Type} {
-		for _, address := range u.Addresses[name] {
-			if origin(address) == want {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(u.Addresses[p.Type], func(address string) bool { return origin(address) == want })
 }
 
 // origin returns an address's scheme, host and port.
@@ -195,6 +191,9 @@ func (d *document) provider(s scope, table map[string]any, name string) (Provide
 	}
 	o := &options{d: d, table: settings, at: at}
 	p.Type, _ = o.text("type")
+	if _, said := settings["type"]; !said && slices.Contains(Types, Canonical(name)) {
+		p.Type = name
+	}
 	p.Type, p.Project = Canonical(p.Type), s == inProject
 	p.TTL, p.Stale = o.duration("ttl"), o.duration("stale")
 	if value, ok := settings["command"]; ok && o.err == nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -53,6 +54,7 @@ func (s Server) Serve(began context.Context, in io.Reader, out io.Writer) error 
 	stop := context.AfterFunc(began, func() { closeAll(providers) })
 	defer stop()
 	s.answer(ctx, q, providers, answers)
+	trim(q, answers)
 	data, err := json.Marshal(protocol.Response{Protocol: protocol.Version, Providers: answers})
 	if err != nil {
 		return errors.New("the response cannot be encoded")
@@ -86,6 +88,26 @@ func (s Server) answer(ctx context.Context, q protocol.Request, providers []reso
 		}
 	}
 	wg.Wait()
+}
+
+// trim takes back what the largest answers hold, until the response is of a size that
+// kz reads: who gives too much is not to cost the others their values.
+func trim(q protocol.Request, answers []protocol.Answer) {
+	const most = protocol.MaxResponse - 64<<10 // with what is around them
+	sizes := make([]int, len(answers))
+	total := 0
+	for i, a := range answers {
+		data, _ := json.Marshal(a)
+		sizes[i] = len(data)
+		total += len(data)
+	}
+	for total > most {
+		i := slices.Index(sizes, slices.Max(sizes))
+		total -= sizes[i]
+		sizes[i] = 0
+		answers[i] = protocol.Answer{Name: q.Providers[i].Name, Error: protocol.NewError(
+			resolve.Errorf(resolve.Malformed, "all that is asked of it is together more than %d MiB", protocol.MaxResponse>>20))}
+	}
 }
 
 func closeAll(providers []resolve.Provider) {

@@ -187,6 +187,17 @@ func TestFetchDeadline(t *testing.T) {
 	})
 }
 
+// A store that gives more than kz reads costs its own values alone.
+func TestFetchTooMuch(t *testing.T) {
+	s := server(map[string]string{"a": "1", "flood": strings.Repeat("\x01", 1<<20)}) // six bytes each in JSON
+	answers := serve(t, s, protocol.Request{Op: protocol.Fetch, Providers: []protocol.Provider{
+		asked("one", "quick", "a", "flood", "flood"), asked("two", "quick", "a"),
+	}})
+	if answers[0].Error == nil || answers[0].Error.Class != "malformed" || show(answers[1]) != "1" {
+		t.Errorf("the answers are %.100q and %.100q", show(answers[0]), show(answers[1]))
+	}
+}
+
 func TestOtherOperations(t *testing.T) {
 	items := map[string]string{}
 	s := server(items)

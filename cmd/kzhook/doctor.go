@@ -177,6 +177,9 @@ func (inv *invocation) examineStore(ctx context.Context, settings config.Provide
 	if err != nil {
 		f.state, f.wrong = inv.message(err), true
 		f.hint = inv.adviceFor(settings.Type, err, nil)
+		if state != "" {
+			f.state += "; " + state
+		}
 	}
 	return f
 }
@@ -184,18 +187,31 @@ func (inv *invocation) examineStore(ctx context.Context, settings config.Provide
 func probe(ctx context.Context, p resolve.Provider) (state string, err error) {
 	switch p := p.(type) {
 	case *keychain.Provider:
-		return "unlocked", p.Available(ctx)
+		return unlocked(p.Available(ctx))
 	case *vaultfile.Provider:
-		return "unlocked", p.Available(ctx)
+		return unlocked(p.Available(ctx))
 	case *command.Provider:
 		return p.Find()
 	case refusing:
 		return "", p.err
 	case resolve.Prober:
 		standing, err := p.Probe(ctx)
+		if err != nil { // then nobody is signed in
+			standing.As = ""
+		}
+		if err != nil && standing == (resolve.Standing{}) {
+			return "", err
+		}
 		return standingText(standing), err
 	}
 	return "read where it is", nil
+}
+
+func unlocked(err error) (state string, _ error) {
+	if err != nil {
+		return "", err
+	}
+	return "unlocked", nil
 }
 
 // standingText says how a store can be used, and how safe what opens it lies.

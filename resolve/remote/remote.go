@@ -191,10 +191,10 @@ func (p Writable) Store(ctx context.Context, ref resolve.Ref, secret resolve.Sec
 // Probe implements [resolve.Prober].
 func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	a, err := p.run(ctx, protocol.Probe, p.ask(nil))
-	if err != nil {
+	if a.Status == nil { // which may stand beside an error
 		return resolve.Standing{}, err
 	}
-	return resolve.Standing(*a.Status), nil
+	return resolve.Standing(*a.Status), err
 }
 
 // List implements [resolve.Lister].
