@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -214,5 +215,35 @@ func TestSettingsAreDocumented(t *testing.T) {
 		if !strings.Contains(string(data), "```toml") || !strings.Contains(string(data), typ) {
 			t.Errorf("docs/providers/%s.md has no example of %s", page, typ)
 		}
+	}
+}
+
+// What the pages show can be written so, in a project's file or in the user's.
+func TestExamplesOfPages(t *testing.T) {
+	pages, err := filepath.Glob("../docs/providers/*.md")
+	if err != nil || len(pages) < 12 {
+		t.Fatalf("there are %d pages, %v", len(pages), err)
+	}
+	blocks := 0
+	for _, page := range append(pages, "../README.md", "../docs/config.md", "../docs/provider-protocol.md") {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, part := range strings.Split(string(data), "```toml\n")[1:] {
+			block, _, _ := strings.Cut(part, "```")
+			blocks++
+			project, perr := parse(block)
+			if perr == nil {
+				_, perr = Merge(User{}, []*Layer{project}, "")
+			}
+			_, uerr := ParseUser(File{Path: testPath, Data: []byte(block)}, "/home/ada")
+			if perr != nil && uerr != nil {
+				t.Errorf("%s, example %d:\n%s\nin a project: %v\nin the user's file: %v", page, i+1, block, perr, uerr)
+			}
+		}
+	}
+	if blocks < 20 {
+		t.Errorf("only %d examples were found", blocks)
 	}
 }

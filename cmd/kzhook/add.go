@@ -73,7 +73,7 @@ func (inv *invocation) newURI(ctx context.Context, store, path, environment, nam
 	if err != nil {
 		return "", usageError("add: " + err.Error())
 	}
-	return store + "://" + inv.newRefFor(settings.Type, path, environment, name), nil
+	return config.Scheme(store) + "://" + inv.newRefFor(settings.Type, path, environment, name), nil
 }
 
 // defaultStore is the keychain, or the vault where no keychain answers.

@@ -59,6 +59,7 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 	if err != nil {
 		return err
 	}
+	defer closeStores(map[string]resolve.Provider{to: store})
 	refs := make([]resolve.Ref, len(entries))
 	for i, e := range entries {
 		refs[i] = resolve.Ref{Path: inv.newRefFor(settings.Type, path, "", e.Name), Dir: filepath.Dir(path)}
@@ -91,7 +92,7 @@ func (inv *invocation) importFile(ctx context.Context, path, file, to string, fo
 func references(entries []dotenv.Entry, refs []resolve.Ref, to string) func([]byte) ([]byte, error) {
 	return func(data []byte) ([]byte, error) {
 		for i, e := range entries {
-			uri, err := tomledit.String(to + "://" + refs[i].Path)
+			uri, err := tomledit.String(config.Scheme(to) + "://" + refs[i].Path)
 			if err == nil {
 				data, err = setValue(data, []string{"secrets"}, e.Name, uri)
 			}

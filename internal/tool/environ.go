@@ -26,7 +26,7 @@ var passed = []string{
 var passedToStores = []string{
 	"OP_", "VAULT_", "BAO_", "AWS_", "GOOGLE_", "CLOUDSDK_", "AZURE_", "DOPPLER_", "INFISICAL_",
 	"BW_", "BWS_", "BITWARDENCLI_", "PASSWORD_STORE_", "GOPASS_", "SOPS_", "AGE_", "RBW_", "LPASS_",
-	"CONJUR_", "AKEYLESS_", "KEEPER_", "PROTON_PASS_",
+	"CONJUR_", "HUAWEICLOUD_", "AKEYLESS_", "KEEPER_", "PROTON_PASS_",
 }
 
 // environ returns the program's environment, whose PATH has the entries of path.
