@@ -19,15 +19,25 @@ const maxFile = 1 << 20
 
 // ReadFile returns what the regular file has. A file that is not there is of class
 // NotLoggedIn: it was to hold a means to sign in. An error names the file as shown does.
-func ReadFile(path, shown string) ([]byte, error) {
+func ReadFile(path, shown string) ([]byte, error) { return readFile(path, shown, false) }
+
+// ReadOwn is as ReadFile, for a file that decides about a credential and does not hold
+// it: one that another user could have written is of class Denied.
+func ReadOwn(path, shown string) ([]byte, error) { return readFile(path, shown, true) }
+
+func readFile(path, shown string, own bool) ([]byte, error) {
 	// Without O_NONBLOCK the opening of a FIFO waits for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, resolve.Errorf(resolve.NotLoggedIn, "%s: %s", shown, why(err))
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	info, err := f.Stat()
+	switch {
+	case err != nil || !info.Mode().IsRegular():
 		return nil, resolve.Errorf(resolve.Malformed, "%s: not a regular file", shown)
+	case own && !onlyOurs(info):
+		return nil, resolve.Errorf(resolve.Denied, "%s: another user may have written it", shown)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
@@ -37,6 +47,14 @@ func ReadFile(path, shown string) ([]byte, error) {
 		return nil, resolve.Errorf(resolve.Malformed, "%s: more than %d bytes", shown, maxFile)
 	}
 	return data, nil
+}
+
+// onlyOurs reports whether nobody but the user and root can write the file. A group with
+// the user's own number has nobody else in it, by convention.
+func onlyOurs(info fs.FileInfo) bool {
+	st, mode := info.Sys().(*syscall.Stat_t), info.Mode().Perm()
+	private := int(st.Gid) == os.Geteuid() && int(st.Gid) == os.Getegid()
+	return (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && mode&0o002 == 0 && (mode&0o020 == 0 || private)
 }
 
 // ReadToken returns the one word that the file has, without the white space around it.

@@ -72,6 +72,18 @@ func parse(address string) (*url.URL, error) {
 	return nil, resolve.Errorf(resolve.Malformed, "the address %s is not of https", u.Host)
 }
 
+// Origin returns scheme, host and port of an address as browsers write them: in lower
+// case, and without the port that the scheme has anyway. It is "" for what is not an
+// address of https or http.
+func Origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	host, port := strings.ToLower(u.Host), map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
+	return u.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(host, port), ":")
+}
+
 // Loopback reports whether a host is this machine, by its number or as localhost.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)

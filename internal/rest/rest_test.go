@@ -3,6 +3,8 @@ package rest_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -308,6 +310,101 @@ func TestReadToken(t *testing.T) {
 			t.Errorf("ReadToken(%s) = %q, %v; want class %q", path, got, err, want)
 		}
 		resttest.Discreet(t, err, "canary", dir)
+	}
+}
+
+// What decides where a credential goes is read only if nobody else could have written it.
+func TestReadOwn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]resolve.Class{0o600: "", 0o644: "", 0o602: resolve.Denied, 0o666: resolve.Denied} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		got, err := rest.ReadOwn(file, "~/file")
+		if resolve.ClassOf(err) != want || (err == nil) != (string(got) == "canary") {
+			t.Errorf("mode %v: %q, %v", mode, got, err)
+		}
+		resttest.Discreet(t, err, "canary", filepath.Dir(file))
+	}
+	if _, err := rest.ReadFile(file, "~/file"); err != nil {
+		t.Errorf("ReadFile asks who wrote it: %v", err)
+	}
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chmod(file, 0o600), os.Chown(file, 4321, 4321)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := rest.ReadOwn(file, "~/file")
+		resttest.Class(t, err, resolve.Denied)
+	}
+	_, err := rest.ReadOwn(file+"-none", "~/file")
+	resttest.Class(t, err, resolve.NotLoggedIn)
+}
+
+func TestOrigin(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://A.example": "https://a.example", "https://a.example:443/x?y#z": "https://a.example", "https://a.example:8200/": "https://a.example:8200",
+		"http://127.0.0.1:80": "http://127.0.0.1", "http://127.0.0.1:443": "http://127.0.0.1:443", "https://[::1]:443": "https://[::1]", "https://[::1]:1": "https://[::1]:1",
+		"https://u:p@a.example": "https://a.example", "https://a.example:": "https://a.example", "HTTPS://a.example": "https://a.example",
+		"": "", "a.example": "", "https://": "", "https:///x": "", "https://:443": "", "ftp://a.example": "", "https://a b": "", "//a.example": "", "https://%zz": "",
+	} {
+		if got := rest.Origin(address); got != want {
+			t.Errorf("Origin(%q) = %q, want %q", address, got, want)
+		}
+	}
+}
+
+// A transport for others' clients sends again as Do does, the body with it.
+func TestPatient(t *testing.T) {
+	for name, test := range map[string]struct {
+		statuses []int
+		wait     string
+		within   time.Duration
+		want     int
+		times    int
+	}{
+		"good at once":             {[]int{200}, "", time.Minute, 200, 1},
+		"refused":                  {[]int{400}, "", time.Minute, 400, 1},
+		"throttled, then good":     {[]int{429, 200}, "0", time.Minute, 200, 2},
+		"failing, then good":       {[]int{503, 500, 200}, "", time.Minute, 200, 3},
+		"failing on and on":        {[]int{503, 503, 503, 200}, "", time.Minute, 503, 3},
+		"longer than the deadline": {[]int{429, 200}, "5", time.Second, 429, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int32
+			srv := resttest.Start(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", test.wait)
+				w.WriteHeader(test.statuses[asked.Add(1)-1])
+				_, _ = w.Write([]byte("said"))
+			})
+			transport, err := rest.Transport(rest.Options{CAFile: srv.CAFile})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), test.within)
+			defer cancel()
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, strings.NewReader("body"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := rest.Patient{RoundTripper: transport}.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			said, err := io.ReadAll(response.Body)
+			if response.StatusCode != test.want || string(said) != "said" || err != nil || len(srv.Requests()) != test.times {
+				t.Errorf("status %d with %q and %v after %d requests", response.StatusCode, said, err, len(srv.Requests()))
+			}
+			for i, r := range srv.Requests() {
+				if r.Body != "body" {
+					t.Errorf("request %d has the body %q", i, r.Body)
+				}
+			}
+		})
 	}
 }
 

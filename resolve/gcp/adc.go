@@ -91,12 +91,18 @@ type credentials struct {
 	UserProject   string                            `json:"workforce_pool_user_project"`
 	Source        *externalaccount.CredentialSource `json:"credential_source"`
 
+	Delegates []string     `json:"delegates"`
+	Of        *credentials `json:"source_credentials"` // who acts as another
+
 	lies string
 }
 
 // plain reports whether the credential itself lies in the file. Federated ones only say
 // where it comes from.
 func (c credentials) plain() bool {
+	if c.Type == impersonated {
+		return c.Of != nil && c.Of.plain()
+	}
 	return c.Type == "service_account" || c.Type == "authorized_user" || c.Source != nil && c.Source.File != ""
 }
 
@@ -131,9 +137,12 @@ func (p *Provider) begin(ctx context.Context) (session, error) {
 		return session{}, err
 	}
 	var token string
-	if c.Type == "" {
+	switch c.Type {
+	case "":
 		token, err = p.fromMetadata(ctx)
-	} else {
+	case impersonated:
+		token, err = p.impersonate(ctx, c)
+	default:
 		token, err = p.exchange(ctx, c)
 	}
 	switch {
@@ -152,7 +161,7 @@ func (p *Provider) exchange(ctx context.Context, c credentials) (string, error) 
 		return "", err
 	}
 	defer transport.CloseIdleConnections()
-	b := &bound{ctx: ctx, through: transport}
+	b := &bound{ctx: ctx, through: rest.Patient{RoundTripper: transport}}
 	client := &http.Client{Transport: b, CheckRedirect: rest.SameOrigin}
 	source, err := c.source(context.WithValue(ctx, oauth2.HTTPClient, client))
 	if err != nil {

@@ -33,6 +33,7 @@ type Provider struct {
 	address  string
 	found    func() (credentials, error) // the default ones, read once
 	metadata string                      // where a machine of Google's has its metadata service
+	iam      string                      // who makes tokens for one who acts as another
 	session  rest.Session[session]
 
 	mu      sync.Mutex
@@ -41,7 +42,7 @@ type Provider struct {
 
 // New returns the Provider that a setup describes.
 func New(s resolve.Setup) (*Provider, error) {
-	p := &Provider{setup: s, address: s.Settings["address"], metadata: "169.254.169.254", clients: map[string]*rest.Client{}}
+	p := &Provider{setup: s, address: s.Settings["address"], metadata: "169.254.169.254", iam: iamAddress, clients: map[string]*rest.Client{}}
 	p.found = sync.OnceValues(p.find)
 	_, err := p.client("")
 	return p, err
@@ -313,7 +314,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	if err != nil {
 		return standing, err
 	}
-	standing.Credential, standing.Plain, standing.As = c.lies, c.plain(), rest.Shown(c.Email)
+	standing.Credential, standing.Plain, standing.As = c.lies, c.plain(), rest.Shown(c.as())
 	_, err = p.session.Get(ctx, p.begin)
 	return standing, err
 }
