@@ -114,3 +114,25 @@ func TestMatches(t *testing.T) {
 		})
 	}
 }
+
+// What steers where a store's credentials go, and who signs in, is not a project's to set:
+// a kz inside kz run could not tell it from the user's own.
+func TestDangerousNamesOfStores(t *testing.T) {
+	for _, name := range []string{
+		"VAULT_ADDR", "BAO_ADDR", "VAULT_NAMESPACE", "DOPPLER_API_HOST", "DOPPLER_CONFIG_DIR", "INFISICAL_API_URL", "INFISICAL_DOMAIN",
+		"GCE_METADATA_HOST", "CLOUDSDK_CONFIG", "CLOUDSDK_PYTHON", "AZURE_AUTHORITY_HOST", "AZURE_CONFIG_DIR", "AZURE_EXTENSION_DIR", "IDENTITY_ENDPOINT",
+		"IMDS_ENDPOINT", "MSI_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_ENDPOINT_URL_STS", "AWS_CONFIG_FILE",
+		"OP_CONNECT_HOST", "BWS_SERVER_URL", "BITWARDENCLI_APPDATA_DIR", "RBW_PROFILE", "PASSWORD_STORE_DIR", "PASSWORD_STORE_GPG_OPTS",
+		"PASSWORD_STORE_ENABLE_EXTENSIONS", "GOPASS_HOMEDIR", "SOPS_AGE_KEY_CMD", "ACTIONS_ID_TOKEN_REQUEST_URL", "KUBERNETES_SERVICE_HOST", "CREDENTIALS_DIRECTORY",
+	} {
+		if Dangerous(name) == "" {
+			t.Errorf("a project may set %s", name)
+		}
+	}
+	// These are credentials of programs, which secrets are for.
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "GOOGLE_APPLICATION_CREDENTIALS", "DOPPLER_TOKEN", "INFISICAL_TOKEN"} {
+		if pattern := Dangerous(name); pattern != "" {
+			t.Errorf("a project may not set %s (%s)", name, pattern)
+		}
+	}
+}

@@ -22,8 +22,9 @@ type setting struct {
 
 // settings lists what can be said about stores. A project may say which of the
 // user's accounts or regions it means, and that is shown for consent. What names
-// files or programs of the user's is the user's alone, and an address that a
-// project names counts only if the user lists it: see [User.Addresses].
+// files or programs of the user's is the user's alone, and so is how and where one signs
+// in: who may choose that can have a credential sent to a server of their own. An
+// address that a project names counts only if the user lists it: see [User.Addresses].
 var settings = []setting{
 	{key: "address", types: []string{"1password", "aws", "azure", "doppler", "gcp", "hashicorp", "infisical"}, scope: inBoth, form: isAddress},
 	{key: "ca_file", types: []string{"1password", "aws", "azure", "doppler", "gcp", "hashicorp", "infisical"}, scope: inUser, path: true},
@@ -33,18 +34,18 @@ var settings = []setting{
 	{key: "region", types: []string{"aws"}, scope: inBoth, form: isRegion},
 	{key: "role_arn", types: []string{"aws"}, scope: inBoth, form: isWord},
 	{key: "vault", types: []string{"azure"}, scope: inBoth, form: isHostLabel},
-	{key: "cloud", types: []string{"azure"}, scope: inBoth, form: oneOf("public", "china", "government")},
+	{key: "cloud", types: []string{"azure"}, scope: inUser, form: oneOf("public", "china", "government")},
 	{key: "tenant", types: []string{"azure"}, scope: inBoth, form: isWord},
 
-	{key: "namespace", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
-	{key: "kv", types: []string{"hashicorp"}, scope: inBoth, form: oneOf("1", "2")},
-	{key: "auth", types: []string{"hashicorp"}, scope: inBoth, form: oneOf("token", "approle", "kubernetes", "jwt", "cert", "aws", "userpass")},
-	{key: "auth", types: []string{"infisical"}, scope: inBoth, form: oneOf("token", "universal", "kubernetes", "oidc")},
-	{key: "auth", types: []string{"azure"}, scope: inBoth, form: oneOf("cli", "environment", "workload", "managed")},
-	{key: "auth_mount", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
+	{key: "namespace", types: []string{"hashicorp"}, scope: inUser, form: isWord},
+	{key: "kv", types: []string{"hashicorp"}, scope: inUser, form: oneOf("1", "2")},
+	{key: "auth", types: []string{"hashicorp"}, scope: inUser, form: oneOf("token", "approle", "kubernetes", "jwt", "cert", "aws", "userpass")},
+	{key: "auth", types: []string{"infisical"}, scope: inUser, form: oneOf("token", "universal", "kubernetes", "oidc")},
+	{key: "auth", types: []string{"azure"}, scope: inUser, form: oneOf("cli", "environment", "workload", "managed")},
+	{key: "auth_mount", types: []string{"hashicorp"}, scope: inUser, form: isWord},
 	{key: "role", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
 	{key: "role_id", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
-	{key: "username", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
+	{key: "username", types: []string{"hashicorp"}, scope: inUser, form: isWord},
 	{key: "secret_id_file", types: []string{"hashicorp"}, scope: inUser, path: true},
 	{key: "password_file", types: []string{"hashicorp"}, scope: inUser, path: true},
 	{key: "token_file", types: []string{"hashicorp", "doppler", "infisical"}, scope: inUser, path: true},
@@ -56,14 +57,14 @@ var settings = []setting{
 	{key: "config", types: []string{"doppler"}, scope: inBoth, form: isWord},
 	{key: "environment", types: []string{"infisical"}, scope: inBoth, form: isWord},
 	{key: "path", types: []string{"infisical"}, scope: inBoth, form: isWord},
-	{key: "identity", types: []string{"infisical"}, scope: inBoth, form: isWord},
+	{key: "identity", types: []string{"infisical"}, scope: inUser, form: isWord},
 	{key: "client_secret_file", types: []string{"infisical"}, scope: inUser, path: true},
 
 	{key: "through", types: []string{"bitwarden"}, scope: inBoth, form: oneOf("bws", "rbw", "bw")},
 	{key: "socket", types: []string{"bitwarden"}, scope: inUser, path: true},
 	{key: "store", types: []string{"pass", "gopass"}, scope: inUser, path: true},
 	{key: "identities", types: []string{"age"}, scope: inUser, path: true, list: true},
-	{key: "recipients", types: []string{"age"}, scope: inBoth, list: true},
+	{key: "recipients", types: []string{"age"}, scope: inBoth, form: isRecipient, list: true},
 	{key: "program", types: []string{"1password", "bitwarden", "gopass", "pass", "plugin"}, scope: inUser, path: true},
 }
 
@@ -107,6 +108,8 @@ func (o *options) settings(s scope, typ string) map[string]string {
 			o.err = o.d.unknown(keysOf(of, s), append(slices.Clone(o.at), key)...)
 		case known.scope&s == 0:
 			o.fail(key, "only the user's own configuration may have this")
+		case key == "region" && s == inProject && !isPublic(o.table[key]):
+			o.fail(key, "only the user's own configuration may have a region that is not of the public cloud")
 		default:
 			values[key] = o.setting(key, known)
 		}
@@ -169,7 +172,7 @@ func (o *options) checkLine(key, line string, s setting) {
 }
 
 func isWord(text string) error {
-	if strings.HasPrefix(text, "-") || strings.Contains(text, "..") || strings.ContainsAny(text, " ?#%\\\"'`$&;|<>*") {
+	if len(text) > MaxName || strings.HasPrefix(text, "-") || strings.Contains(text, "..") || strings.ContainsAny(text, " ?#%\\\"'`$&;|<>*") {
 		return fmt.Errorf("%q is not a name", text)
 	}
 	return nil
@@ -182,6 +185,28 @@ func isRegion(text string) error {
 	}
 	return nil
 }
+
+// isPublic reports whether a region is one of the partition that most accounts are in.
+// The others have operators and hosts of their own.
+func isPublic(region any) bool {
+	text, _ := region.(string)
+	return !strings.HasPrefix(text, "cn-") && !strings.HasPrefix(text, "us-gov-") && !strings.Contains(text, "-iso")
+}
+
+// isRecipient accepts recipients of age, its plug-ins among them, and SSH keys.
+func isRecipient(text string) error {
+	name, key, ssh := strings.Cut(text, " ")
+	body := name
+	if ssh {
+		body = key
+	}
+	if !strings.HasPrefix(text, "age1") && !(ssh && strings.HasPrefix(name, "ssh-")) || strings.Trim(body, keyLetters) != "" {
+		return fmt.Errorf("%q is not a recipient such as age1…", text)
+	}
+	return nil
+}
+
+const keyLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-"
 
 func isHostLabel(text string) error {
 	if !isLabel(text) {
@@ -209,7 +234,7 @@ func oneOf(words ...string) func(string) error {
 func isAddress(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, keyLetters+"._~") != "":
 		return fmt.Errorf("want https://HOST")
 	case u.Scheme == "https":
 		return nil

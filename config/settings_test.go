@@ -103,7 +103,7 @@ func TestSettingsOfAddresses(t *testing.T) {
 		}
 	}
 	for region, ok := range map[string]bool{
-		"eu-central-1": true, "us-gov-west-1": true, "evil.example.com": false, "eu-central-1.evil.com": false, "eu-central-1/": false,
+		"eu-central-1": true, "us-gov-west-1": false, "cn-north-1": false, "us-iso-east-1": false, "evil.example.com": false, "eu-central-1.evil.com": false, "eu-central-1/": false,
 		"x@evil-1": false, "eu": false, "-eu-1": false, "eu-central-1#": false,
 	} {
 		_, err := parse(table("aws", fmt.Sprintf("region = %q", region)))

@@ -110,7 +110,16 @@ func (u User) Vouches(p Provider) bool {
 	return slices.ContainsFunc(u.Addresses[p.Type], func(address string) bool { return origin(address) == want })
 }
 
-// origin returns an address's scheme, host and port.
+// Origin returns an address without its path, which is what the user vouches for.
+func Origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// origin returns an address's scheme, host and port, so that they can be compared.
 func origin(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -118,7 +118,12 @@ func closeAll(providers []resolve.Provider) {
 	}
 }
 
-func (s Server) provider(q protocol.Request, p protocol.Provider) (resolve.Provider, error) {
+func (s Server) provider(q protocol.Request, p protocol.Provider) (_ resolve.Provider, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("provider crashed")
+		}
+	}()
 	kind, ok := s.Kinds[p.Type]
 	if !ok {
 		return nil, resolve.Errorf(resolve.NoTool, "stores of type %q are not known here", p.Type)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/getkeyzero/kz/config"
+	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/internal/tomledit"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/resolve/keychain"
@@ -53,7 +54,7 @@ func newAdd(inv *invocation) *cobra.Command {
 				return setValue(data, table(environment, "secrets"), name, value)
 			})
 			if err == nil && len(list) == 1 {
-				fmt.Fprintf(inv.stderr, "%s: added %s as %s; %s put %s stores its value\n", program, name, uri, program, name)
+				fmt.Fprintf(inv.stderr, "%s: added %s as %s; %s put %s stores its value\n", program, name, printable.Text(uri), program, name)
 			}
 			return err
 		},
@@ -116,13 +117,17 @@ func (inv *invocation) newRef(path, environment, name string) string {
 	if environment != "" {
 		parts = append(parts, environment)
 	}
-	ref := strings.ToLower(strings.Join(append(parts, strings.ReplaceAll(name, "_", "-")), "-"))
+	return plainWord(strings.Join(append(parts, strings.ReplaceAll(name, "_", "-")), "-"))
+}
+
+// plainWord returns a text in small letters, digits, dots and hyphens.
+func plainWord(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '.' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' {
 			return r
 		}
 		return '-'
-	}, ref)
+	}, strings.ToLower(text))
 }
 
 func newRemove(inv *invocation) *cobra.Command {

@@ -32,26 +32,30 @@ func (inv *invocation) fetch(p *project.Project, providers map[string]resolve.Pr
 		if !cache.Keepable(requests) {
 			return ask(ctx, requests)
 		}
-		requests = within(providers, requests)
+		requests = inv.within(p, providers, requests)
 		place := cache.Place{Config: p.Path, Environment: p.Environment}
 		return by(inv.cache(ctx), ctx, place, requests, cache.Ask(ask))
 	}
 }
 
 // within returns requests with scopes that have what the answers of each store
-// depend on besides its settings, if the store knows of such.
-func within(providers map[string]resolve.Provider, requests []resolve.Request) []resolve.Request {
+// depend on besides its settings: surroundings, if the store knows of such, who one is
+// there, and the file that a reference is into.
+func (inv *invocation) within(p *project.Project, providers map[string]resolve.Provider, requests []resolve.Request) []resolve.Request {
 	requests = slices.Clone(requests)
 	surroundings := map[string]string{}
 	for i, r := range requests {
-		p, ok := providers[r.Provider].(interface{ Surroundings() string })
-		if !ok || r.Scope == "" {
+		if r.Scope == "" {
 			continue
 		}
+		settings := p.Provider(r.Provider)
 		if surroundings[r.Provider] == "" {
-			surroundings[r.Provider] = p.Surroundings()
+			surroundings[r.Provider] = " " + inv.signedInAs(settings, inv.env)
+			if s, ok := providers[r.Provider].(interface{ Surroundings() string }); ok {
+				surroundings[r.Provider] += s.Surroundings()
+			}
 		}
-		requests[i].Scope += " " + surroundings[r.Provider]
+		requests[i].Scope += surroundings[r.Provider] + encrypted(settings, r.Ref)
 	}
 	return requests
 }

@@ -71,7 +71,7 @@ func (inv *invocation) newRefFor(typ, path, environment, name string) string {
 	case "1password":
 		return "Private/" + ref + "/password"
 	case "hashicorp":
-		return "secret/" + strings.ToLower(filepath.Base(filepath.Dir(path))) + "#" + name
+		return "secret/" + plainWord(filepath.Base(filepath.Dir(path))) + "#" + name
 	case "doppler", "infisical":
 		return name
 	case "age":

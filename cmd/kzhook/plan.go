@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,6 +34,7 @@ func planText(p, earlier *project.Project) string {
 		writeSources(t, without(sources(p, environment), base), without(sources(earlier, environment), oldBase))
 	}
 	_ = t.Flush()
+	b.WriteString(storesText(p, earlier))
 	fmt.Fprintf(&b, "%s\n", p.Digest)
 	if earlier != nil {
 		b.WriteString("(+ new, ~ changed, - gone since it was last allowed)\n")
@@ -96,8 +98,8 @@ func source(plan config.Plan, e config.Entry) string {
 	switch {
 	case e.Provider != "":
 		text = e.Provider
-		if said := storeText(plan.Providers[e.Provider]); said != "" {
-			text += " (" + said + ")"
+		if p, named := plan.Providers[e.Provider]; named && p.Type != p.Name {
+			text += " (" + p.Type + ")"
 		}
 		text += " " + e.Ref
 		if e.Dir != plan.Dir {
@@ -129,17 +131,27 @@ func source(plan config.Plan, e config.Entry) string {
 	return text
 }
 
-// storeText says which store a provider with a table of its own is: its type, if that is
-// not its name, and its settings.
-func storeText(p config.Provider) string {
-	var words []string
-	if p.Type != p.Name {
-		words = append(words, p.Type)
+// storesText says what the project's own files say about stores, whole: a line that is cut
+// off could hide where a credential goes, or for whom a value is encrypted.
+func storesText(p, earlier *project.Project) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(p.Providers)) {
+		store := p.Providers[name]
+		if !store.Project || len(store.Settings) == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, " store %s: %s\n", name, store.Type)
+		for _, key := range slices.Sorted(maps.Keys(store.Settings)) {
+			sign := " "
+			if earlier != nil && earlier.Providers[name].Settings[key] != store.Settings[key] {
+				sign = "~"
+			}
+			for _, value := range strings.Split(store.Settings[key], "\n") {
+				fmt.Fprintf(&b, "  %s %s = %s\n", sign, key, printable.Text(strconv.Quote(value)))
+			}
+		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(p.Settings)) {
-		words = append(words, key+"="+strings.ReplaceAll(p.Settings[key], "\n", ","))
-	}
-	return strings.Join(words, " ")
+	return b.String()
 }
 
 func lifeText(ttl, stale time.Duration) string {

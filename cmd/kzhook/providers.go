@@ -111,8 +111,8 @@ func (s *stores) vouched(p config.Provider) error {
 	if address == "" || !p.Project || s.project.Vouches(p) {
 		return nil
 	}
-	return &refusal{fmt.Sprintf("the project chose %s; if you trust it with your credentials, add to %s: trust.addresses.%s = [%q]",
-		address, s.inv.near(s.inv.places.userConfig), p.Type, address), ""}
+	return &refusal{fmt.Sprintf("the project chose %s; if you trust that server with your credentials, add to %s: trust.addresses.%s = [%q]",
+		address, s.inv.near(s.inv.places.userConfig), p.Type, config.Origin(address)), ""}
 }
 
 // A refusing provider stands for one that is not to be asked.

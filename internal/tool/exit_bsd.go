@@ -4,6 +4,7 @@ package tool
 
 import (
 	"errors"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,4 +27,9 @@ func awaitExit(pid int) {
 			return
 		}
 	}
+}
+
+// attributes have a program lead a group of its own, or a session, which is one too.
+func attributes(alone bool) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: !alone, Setsid: alone}
 }

@@ -67,7 +67,7 @@ func start(p Program, call Call) (*child, error) {
 	c := &child{most: call.Most, exited: make(chan struct{})}
 	cmd := &exec.Cmd{
 		Path: p.Path, Args: append([]string{p.Path}, call.Args...), Env: append(append([]string{}, call.Env...), p.env...), Dir: "/", // not nil, which exec would take for the environment of this process
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: !call.Alone, Setsid: call.Alone}, // which is a group of its own too
+		SysProcAttr: attributes(call.Alone),
 	}
 	theirs, err := c.connect(cmd, call)
 	if err == nil {

@@ -79,7 +79,10 @@ func concurrently(jobs []func()) {
 	for _, job := range jobs {
 		slots <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-slots }()
+			defer func() {
+				_ = recover() // what a crash leaves without an answer has an error from the beginning
+				<-slots
+			}()
 			job()
 		})
 	}

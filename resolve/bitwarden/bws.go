@@ -155,7 +155,7 @@ func (b secrets) find(all []secret, projects map[string][]string, ref string) re
 	}
 	var found []secret
 	for _, s := range all {
-		if uuid.MatchString(key) && strings.EqualFold(s.ID, key) || s.Key == key && (want == "" || strings.EqualFold(s.Project, want)) {
+		if byID := uuid.MatchString(key); byID && strings.EqualFold(s.ID, key) || !byID && s.Key == key && (want == "" || strings.EqualFold(s.Project, want)) {
 			found = append(found, s)
 		}
 	}

@@ -103,7 +103,11 @@ func (it item) is(name string) bool {
 
 // choose returns the number of the item that is named, by its id before its name.
 func choose(items []item, name string) (int, error) {
-	if i := slices.IndexFunc(items, func(it item) bool { return uuid.MatchString(name) && strings.EqualFold(it.ID, name) }); i >= 0 {
+	if uuid.MatchString(name) { // and not what somebody in the organization calls so
+		i := slices.IndexFunc(items, func(it item) bool { return strings.EqualFold(it.ID, name) })
+		if i < 0 {
+			return 0, resolve.Errorf(resolve.NotFound, "no item %q", name)
+		}
 		return i, nil
 	}
 	found, count := 0, 0

@@ -390,3 +390,20 @@ func TestAgentProbeAndList(t *testing.T) {
 		t.Errorf("chatter leads to %v", err)
 	}
 }
+
+// What somebody in an organization calls like the id of another item is not that item.
+func TestAnIDIsNoName(t *testing.T) {
+	const id = "00000000-0000-0000-0000-000000000001"
+	other := strings.Repeat("1", 8) + id[8:]
+	if i, err := choose([]item{{ID: other, Name: id}}, id); resolve.ClassOf(err) != resolve.NotFound {
+		t.Errorf("an item that is called so: %d, %v", i, err)
+	}
+	if i, err := choose([]item{{ID: other, Name: id}, {ID: id, Name: "x"}}, id); err != nil || i != 1 {
+		t.Errorf("the item itself: %d, %v", i, err)
+	}
+	s := newStage(t, "bws", "", map[string]string{"secrets": `[{"id":"` + other + `","key":"` + id + `","value":"` + canary + `"}]`})
+	got := s.fetch(t, id, other)
+	if resolve.ClassOf(got[0].Err) != resolve.NotFound || got[1].Secret.Reveal() != canary {
+		t.Errorf("through bws: %v, and the secret itself %q, %v", got[0].Err, got[1].Secret.Reveal(), got[1].Err)
+	}
+}

@@ -344,6 +344,7 @@ func TestMalformedReferences(t *testing.T) {
 		"secret/app/..", "secret/app#", "#value", "secret/app#\n", "secret/a\x00b", "secret/a\u0085b", "secret/\xff",
 		"secret/app?version=0", "secret/app?version=-1", "secret/app?version=1x", "secret/app?version=1&x=2", "secret/app?x=1",
 		"secret/app?version=1?version=2", "secret/app?version=99999999999", "secret/app#?version=1", "secret/" + strings.Repeat("a", 2000),
+		"sys/policies/acl/x#policy", "auth/token/lookup-self#id", "identity/entity/id/x#a", "cubbyhole/x#a", // which hold what the token itself may
 	}
 	for i, got := range fetch(t, t.Context(), provider(t, s.setup(t)), bad...) {
 		if !strings.HasPrefix(got, "malformed: ") {

@@ -43,6 +43,8 @@ func parse(ref string) (place, error) {
 		return place{}, resolve.Errorf(resolve.Malformed, "no field behind the #")
 	case !isPath(pl.path):
 		return place{}, resolve.Errorf(resolve.Malformed, "not of the form MOUNT/PATH#FIELD")
+	case isSystem(pl.path):
+		return place{}, resolve.Errorf(resolve.Malformed, "the server's own paths have no secrets for kz")
 	}
 	return pl, nil
 }
@@ -52,6 +54,13 @@ func parse(ref string) (place, error) {
 func isPath(path string) bool {
 	steps := strings.Split(path, "/")
 	return len(steps) > 1 && !slices.ContainsFunc(steps, func(s string) bool { return s == "" || s == "." || s == ".." })
+}
+
+// isSystem reports whether a path is below one of those that every server has and that hold
+// no engine of secrets: what a token can do there is not a project's to ask for.
+func isSystem(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return slices.Contains([]string{"sys", "auth", "identity", "cubbyhole"}, first)
 }
 
 // document returns the reference without the field: what one request gets.

@@ -5,6 +5,7 @@ package sops
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/getsops/sops/v3"
@@ -40,6 +41,7 @@ func (p *Provider) choose(src projectfile.File, t *sops.Tree) ([]string, error) 
 }
 
 var (
+	step       = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 	region     = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 	kmsKey     = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]{1,63}:[0-9]+:(key|alias)/`)
 	azureVault = regexp.MustCompile(`^https://[A-Za-z0-9-]{1,63}\.(vault\.azure\.net|vault\.azure\.cn|vault\.usgovcloudapi\.net|managedhsm\.azure\.net)(:443)?/?$`)
@@ -50,7 +52,7 @@ var (
 func (p *Provider) mayAsk(key keys.MasterKey) bool {
 	switch key := key.(type) {
 	case *hcvault.MasterKey:
-		return p.isVault(key.VaultAddress)
+		return p.isVault(key.VaultAddress) && isEngine(key.EnginePath) && step.MatchString(key.KeyName)
 	case *azkv.MasterKey:
 		return azureVault.MatchString(key.VaultURL)
 	case *kms.MasterKey:
@@ -59,6 +61,15 @@ func (p *Provider) mayAsk(key keys.MasterKey) bool {
 		return region.MatchString(key.Region)
 	}
 	return true // age and PGP keys, and Google's, which has one address
+}
+
+// isEngine reports whether a path can be that of an engine that decrypts. The library puts
+// it into a request that writes, with the user's token: one that leads elsewhere would
+// overwrite secrets, or seal the server.
+func isEngine(path string) bool {
+	steps := strings.Split(path, "/")
+	return !slices.Contains([]string{"sys", "auth", "identity", "cubbyhole"}, steps[0]) &&
+		!slices.ContainsFunc(steps, func(s string) bool { return !step.MatchString(s) })
 }
 
 // isVault reports whether an address is that of the user's own Vault.

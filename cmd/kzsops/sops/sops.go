@@ -10,6 +10,7 @@
 package sops
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -24,6 +25,7 @@ import (
 	"github.com/getsops/sops/v3/cmd/sops/formats"
 	"github.com/getsops/sops/v3/config"
 	"github.com/getsops/sops/v3/logging"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/getkeyzero/kz/internal/projectfile"
 	"github.com/getkeyzero/kz/internal/tool"
@@ -109,12 +111,35 @@ func (p *Provider) open(ctx context.Context, src projectfile.File) opened {
 	}
 }
 
+// aliased reports whether a document has a reference to a part of itself. The library
+// follows those of all but the first, and some bytes of them take all memory there is.
+func aliased(data []byte) bool {
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var n yaml.Node
+		if documents.Decode(&n) != nil {
+			return false // the end, or what the library cannot read either
+		}
+		if hasAlias(&n) {
+			return true
+		}
+	}
+}
+
+func hasAlias(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, hasAlias)
+}
+
 func unreadable(src projectfile.File) error {
 	return resolve.Errorf(resolve.Malformed, "%v: SOPS cannot read it", src)
 }
 
 func (p *Provider) decrypt(src projectfile.File, data []byte) opened {
-	store := common.StoreForFormat(formats.FormatForPath(src.Name), config.NewStoresConfig())
+	format := formats.FormatForPath(src.Name)
+	if format == formats.Yaml && aliased(data) {
+		return opened{err: resolve.Errorf(resolve.Malformed, "%v: has aliases, which SOPS does not write", src)}
+	}
+	store := common.StoreForFormat(format, config.NewStoresConfig())
 	encrypted, err := store.LoadEncryptedFile(data)
 	switch {
 	case errors.Is(err, sops.MetadataNotFound):

@@ -377,13 +377,13 @@ func TestMayAsk(t *testing.T) {
 		key keys.MasterKey
 		may bool
 	}{
-		{&hcvault.MasterKey{VaultAddress: "https://vault.example.com:8200"}, true},
-		{&hcvault.MasterKey{VaultAddress: "https://VAULT.example.com:8200/x"}, true},
-		{&hcvault.MasterKey{VaultAddress: "http://vault.example.com:8200"}, false},
-		{&hcvault.MasterKey{VaultAddress: "https://vault.example.com"}, false},
-		{&hcvault.MasterKey{VaultAddress: "https://vault.example.com:8200@evil.example"}, false},
-		{&hcvault.MasterKey{VaultAddress: "https://u:p@vault.example.com:8200"}, false},
-		{&hcvault.MasterKey{VaultAddress: ""}, false},
+		{&hcvault.MasterKey{VaultAddress: "https://vault.example.com:8200", EnginePath: "transit", KeyName: "k"}, true},
+		{&hcvault.MasterKey{VaultAddress: "https://VAULT.example.com:8200/x", EnginePath: "transit", KeyName: "k"}, true},
+		{&hcvault.MasterKey{VaultAddress: "http://vault.example.com:8200", EnginePath: "transit", KeyName: "k"}, false},
+		{&hcvault.MasterKey{VaultAddress: "https://vault.example.com", EnginePath: "transit", KeyName: "k"}, false},
+		{&hcvault.MasterKey{VaultAddress: "https://vault.example.com:8200@evil.example", EnginePath: "transit", KeyName: "k"}, false},
+		{&hcvault.MasterKey{VaultAddress: "https://u:p@vault.example.com:8200", EnginePath: "transit", KeyName: "k"}, false},
+		{&hcvault.MasterKey{VaultAddress: "", EnginePath: "transit", KeyName: "k"}, false},
 		{&azkv.MasterKey{VaultURL: "https://team.vault.azure.net"}, true},
 		{&azkv.MasterKey{VaultURL: "https://team.vault.azure.net/"}, true},
 		{&azkv.MasterKey{VaultURL: "https://team.vault.azure.net.evil.example"}, false},
@@ -402,7 +402,7 @@ func TestMayAsk(t *testing.T) {
 		}
 	}
 	p = newPlace(t)
-	if p.provider().mayAsk(&hcvault.MasterKey{VaultAddress: "https://vault.example.com"}) {
+	if p.provider().mayAsk(&hcvault.MasterKey{VaultAddress: "https://vault.example.com", EnginePath: "transit", KeyName: "k"}) {
 		t.Error("without VAULT_ADDR any Vault may be asked")
 	}
 }
