@@ -176,7 +176,14 @@ func within(ctx context.Context, do func() error) error {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- do() }()
+	go func() {
+		defer func() {
+			if recover() != nil { // it must not cost other stores their values
+				done <- errors.New("age crashed")
+			}
+		}()
+		done <- do()
+	}()
 	select {
 	case err := <-done:
 		return err
