@@ -168,5 +168,5 @@ func (f File) classify(err error) error {
 		return fmt.Errorf("%v: %w", f, errno)
 	}
 	// What is left is a refusal of os.Root, whose error has no name.
-	return resolve.Errorf(resolve.Denied, "%v: leads out of its directory", f)
+	return resolve.Errorf(resolve.Denied, "%v: not within the config's directory", f)
 }
