@@ -21,7 +21,7 @@ type Project struct {
 	Requests int64 // that the servers saw in the last run
 	Took     []time.Duration
 
-	config string
+	config string // "" for kz-fetch alone, which is asked for nothing
 }
 
 // Measure has the program at kz, beside which kz-fetch lies, resolve each project anew, so
@@ -59,6 +59,9 @@ type bench struct {
 	projects []Project
 }
 
+// nothing is a request for no store.
+const nothing = `{"protocol":"kz.provider/1","op":"fetch","deadline_unix_ms":99999999999999,"providers":[]}`
+
 var refs = map[string]func(i int) string{
 	"aws":       func(i int) string { return fmt.Sprintf("sm://app/s%d", i) },
 	"hashicorp": func(i int) string { return fmt.Sprintf("hashicorp://secret/app%d#s%d", i/2, i) },
@@ -85,6 +88,7 @@ func (b *bench) prepare() error {
 		{Name: "100 secrets of aws", config: secrets("aws", 100)},
 		{Name: "30 secrets of 5 stores", config: "[secrets]\n"},
 		{Name: "none, kz alone", config: "[env]\nA = \"1\"\n"},
+		{Name: "none, kz-fetch alone"},
 	}
 	for _, store := range slices.Sorted(maps.Keys(refs)) {
 		b.projects[4].config += strings.TrimPrefix(secrets(store, 6), "[secrets]\n")
@@ -116,6 +120,10 @@ func write(path, text string) error {
 func (b *bench) run(index int) error {
 	p := &b.projects[index]
 	cmd := exec.Command(b.kz, "run", "--", "true")
+	if p.config == "" {
+		cmd = exec.Command(filepath.Join(filepath.Dir(b.kz), "kz-fetch"))
+		cmd.Stdin = strings.NewReader(nothing)
+	}
 	cmd.Dir = filepath.Join(b.home, fmt.Sprint(index))
 	cmd.Env = []string{
 		"HOME=" + b.home, "XDG_RUNTIME_DIR=" + b.home, "PATH=/usr/bin:/bin",

@@ -38,6 +38,7 @@ func TestManyStores(t *testing.T) {
 		"1 secret of doppler": 1, "1 secret of gcp": 2, "1 secret of aws": 1, "100 secrets of aws": 5,
 		"30 secrets of 5 stores": 1 + 1 + 1 + (1 + 3) + (1 + 6), // doppler, aws, infisical, hashicorp, gcp
 		"none, kz alone":         0,
+		"none, kz-fetch alone":   0,
 	}
 	for _, p := range projects {
 		if want, ok := most[p.Name]; !ok || p.Requests > want || p.Requests == 0 && want > 0 {
