@@ -138,4 +138,9 @@ func TestCertificateAndDeadline(t *testing.T) {
 	_, err = githubid.Token(ctx, job(srv.URL+path, bearer), "a", srv.CAFile)
 	resttest.Class(t, err, resolve.Timeout)
 	resttest.Discreet(t, err, "canary")
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err = githubid.Token(ended, job(srv.URL+path, bearer), "a", srv.CAFile); err != context.Canceled {
+		t.Errorf("after ctx ended: %v", err)
+	}
 }

@@ -57,6 +57,7 @@ func TestOrder(t *testing.T) {
 		"a file before GitHub's":   {with(nil, "token_file", "role_id"), github, "jwt: file ~/id"},
 		"GitHub without a role":    {map[string]string{"auth": "jwt"}, github, "not_logged_in: jwt: no role"},
 		"half of GitHub's":         {map[string]string{"auth": "jwt", "role": "r"}, github[:1], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
+		"the other half":           {map[string]string{"auth": "jwt", "role": "r"}, github[1:], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
 		"then the certificate":     {with(nil, "token_file", "role_id", "jwt_file"), nil, "cert: file ~/id"},
 		"then the password":        {with(nil, "token_file", "role_id", "jwt_file", "client_key"), nil, "userpass: file ~/id"},
 		"then nothing":             {with(nil, "token_file", "role_id", "jwt_file", "client_key", "username"), nil, "not_logged_in: not signed in (vault login)"},
