@@ -39,7 +39,7 @@ var settings = []setting{
 	{key: "namespace", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
 	{key: "kv", types: []string{"hashicorp"}, scope: inBoth, form: oneOf("1", "2")},
 	{key: "auth", types: []string{"hashicorp"}, scope: inBoth, form: oneOf("token", "approle", "kubernetes", "jwt", "cert", "aws", "userpass")},
-	{key: "auth", types: []string{"infisical"}, scope: inBoth, form: oneOf("token", "universal", "kubernetes", "oidc")},
+	{key: "auth", types: []string{"infisical"}, scope: inBoth, form: oneOf("token", "universal", "kubernetes", "oidc", "aws")},
 	{key: "auth", types: []string{"azure"}, scope: inBoth, form: oneOf("cli", "environment", "workload", "managed")},
 	{key: "auth_mount", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
 	{key: "role", types: []string{"hashicorp"}, scope: inBoth, form: isWord},
