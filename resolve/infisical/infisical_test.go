@@ -43,7 +43,7 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 401, "Unauthorized", "Service token has expired")
 	case auth == "forged":
 		refuse(w, 403, "TokenError", "invalid signature")
-	case auth != token && auth != "made" && auth != session1:
+	case auth != token && auth != "made" && auth != userToken:
 		refuse(w, 401, "Unauthorized", "Token missing")
 	case s.old && strings.HasPrefix(r.URL.Path, "/api/v4/"):
 		resttest.Answer(w, 404, object{"message": "Route GET:" + r.URL.Path + " not found", "error": "Not Found", "statusCode": 404})

@@ -17,7 +17,7 @@ import (
 	"github.com/getkeyzero/kz/resolve"
 )
 
-const session1 = "canary.user.jwt"
+const userToken = "canary.user.jwt"
 
 // ring stands in for the system's keyring, as Infisical's own program fills it.
 type ring struct{}
@@ -26,13 +26,13 @@ func (ring) Fetch(_ context.Context, refs []resolve.Ref) []resolve.Result {
 	results := make([]resolve.Result, len(refs))
 	for i, ref := range refs {
 		text, ok := map[string]string{
-			"infisical-cli/ada@example.com":   `{"email":"ada@example.com","privateKey":"","JTWToken":"` + session1 + `","RefreshToken":"canary-refresh"}`,
+			"infisical-cli/ada@example.com":   `{"email":"ada@example.com","privateKey":"","JTWToken":"` + userToken + `","RefreshToken":"canary-refresh"}`,
 			"infisical-cli/old@example.com":   `{"email":"old@example.com","JTWToken":"old"}`,
 			"infisical-cli/ended@example.com": `{"email":"ended@example.com","JTWToken":"forged"}`,
 			"infisical-cli/empty@example.com": `{"email":"empty@example.com","JTWToken":""}`,
 			"infisical-cli/two@example.com":   `{"JTWToken":"canary two"}`,
 			"infisical-cli/odd@example.com":   `canary`,
-			"infisical-cli/a/b@example.com":   `{"JTWToken":"` + session1 + `"}`,
+			"infisical-cli/a/b@example.com":   `{"JTWToken":"` + userToken + `"}`,
 		}[ref.Path]
 		switch {
 		case ok:
@@ -145,7 +145,7 @@ func TestOwnLoginOfNoServer(t *testing.T) {
 	for address, want := range map[string]resolve.Class{"": "", "https://APP.infisical.com:443/api": "", "https://eu.infisical.com": resolve.NotLoggedIn} {
 		p := provider(t, resolve.Setup{Settings: map[string]string{"address": address}, Env: []string{"HOME=" + home}})
 		s, err := p.begin(t.Context())
-		if resolve.ClassOf(err) != want || (err == nil) != (s.token == session1) {
+		if resolve.ClassOf(err) != want || (err == nil) != (s.token == userToken) {
 			t.Errorf("for %q: %v", address, err)
 		}
 	}
