@@ -40,7 +40,7 @@ var settings = []setting{
 	{key: "namespace", types: []string{"hashicorp"}, scope: inUser, form: isWord},
 	{key: "kv", types: []string{"hashicorp"}, scope: inUser, form: oneOf("1", "2")},
 	{key: "auth", types: []string{"hashicorp"}, scope: inUser, form: oneOf("token", "approle", "kubernetes", "jwt", "cert", "aws", "userpass")},
-	{key: "auth", types: []string{"infisical"}, scope: inUser, form: oneOf("token", "universal", "kubernetes", "oidc")},
+	{key: "auth", types: []string{"infisical"}, scope: inUser, form: oneOf("token", "universal", "kubernetes", "oidc", "aws")},
 	{key: "auth", types: []string{"azure"}, scope: inUser, form: oneOf("cli", "environment", "workload", "managed")},
 	{key: "auth_mount", types: []string{"hashicorp"}, scope: inUser, form: isWord},
 	{key: "role", types: []string{"hashicorp"}, scope: inBoth, form: isWord},

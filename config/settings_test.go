@@ -113,6 +113,27 @@ func TestSettingsOfAddresses(t *testing.T) {
 	}
 }
 
+// The ways to sign in are of the types that have them, and on their pages.
+func TestSettingsOfAuth(t *testing.T) {
+	ways := map[string][]string{
+		"azure":     {"cli", "environment", "workload", "managed"},
+		"hashicorp": {"token", "approle", "kubernetes", "jwt", "cert", "aws", "userpass"},
+		"infisical": {"token", "universal", "kubernetes", "oidc", "aws"},
+	}
+	for typ, its := range ways {
+		page, err := os.ReadFile("../docs/providers/" + typ + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, way := range slices.Concat(ways["azure"], ways["hashicorp"], ways["infisical"], []string{"gcp"}) {
+			_, err := ParseUser(File{Path: testPath, Data: []byte(table(typ, fmt.Sprintf("auth = %q", way)))}, "/home/ada")
+			if want := slices.Contains(its, way); (err == nil) != want || want && !strings.Contains(string(page), "`"+way+"`") {
+				t.Errorf("%s: auth %q: %v, want that it is accepted, and on the page: %v", typ, way, err, want)
+			}
+		}
+	}
+}
+
 func TestSettingsUnknown(t *testing.T) {
 	_, err := parse(table("aws", "regoin = 'eu-central-1'"))
 	checkError(t, "a typing error", err, 3, `providers.x.regoin: unknown key; did you mean "region"?`)

@@ -120,7 +120,7 @@ func (p *Provider) connect() (*session, error) {
 		return nil, resolve.Hinted(resolve.NotLoggedIn, "export VAULT_ADDR=https://HOST:8200", "neither VAULT_ADDR nor the provider's settings have an address")
 	}
 	o := rest.Options{
-		Address: address, CAFile: p.setup.Setting("ca_file", "VAULT_CACERT", "BAO_CACERT"),
+		Address: address, CAFile: p.caFile(),
 		ServerName: p.setup.Setting("", "VAULT_TLS_SERVER_NAME", "BAO_TLS_SERVER_NAME"),
 	}
 	if cert, key := p.certFiles(); cert != "" && key != "" {
@@ -144,6 +144,8 @@ func (p *Provider) connect() (*session, error) {
 	}
 	return &session{client: client, header: header, kv: p.setup.Setting("kv")}, nil
 }
+
+func (p *Provider) caFile() string { return p.setup.Setting("ca_file", "VAULT_CACERT", "BAO_CACERT") }
 
 func (p *Provider) certFiles() (cert, key string) {
 	return p.setup.Setting("client_cert", "VAULT_CLIENT_CERT", "BAO_CLIENT_CERT"), p.setup.Setting("client_key", "VAULT_CLIENT_KEY", "BAO_CLIENT_KEY")

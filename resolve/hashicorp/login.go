@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/getkeyzero/kz/internal/githubid"
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -137,7 +138,16 @@ func (p *Provider) byJWT() (*login, string) {
 	if l := p.variable("jwt", "VAULT_ID_TOKEN", "BAO_ID_TOKEN"); l != nil {
 		return l.with("role", role), ""
 	}
-	return nil, "no jwt_file and no VAULT_ID_TOKEN"
+	if githubid.Offered(p.setup) {
+		return (&login{from: "environment " + githubid.Variable, plain: true, proof: p.fromGitHub}).with("role", role), ""
+	}
+	return nil, "no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"
+}
+
+// fromGitHub has a token made that is for this server alone.
+func (p *Provider) fromGitHub(ctx context.Context) (map[string]string, error) {
+	jwt, err := githubid.Token(ctx, p.setup, rest.Origin(p.setup.Setting("address", addresses...)), p.caFile())
+	return map[string]string{"jwt": jwt}, err
 }
 
 func (p *Provider) byCert() (*login, string) {

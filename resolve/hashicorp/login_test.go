@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,6 +37,7 @@ func TestOrder(t *testing.T) {
 		}
 		return settings
 	}
+	github := []string{"ACTIONS_ID_TOKEN_REQUEST_URL=https://github.example/x", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=hunter2"}
 	tests := map[string]struct {
 		settings map[string]string
 		env      []string
@@ -49,6 +52,12 @@ func TestOrder(t *testing.T) {
 		"then Kubernetes":          {with(nil, "token_file", "role_id"), []string{"KUBERNETES_SERVICE_HOST=h"}, "kubernetes: file ~/id"},
 		"no cluster, then JWT":     {with(nil, "token_file", "role_id"), nil, "jwt: file ~/id"},
 		"JWT by a variable":        {map[string]string{"role": "r"}, []string{"VAULT_ID_TOKEN=x"}, "jwt: environment VAULT_ID_TOKEN"},
+		"JWT of GitHub":            {map[string]string{"role": "r"}, github, "jwt: environment ACTIONS_ID_TOKEN_REQUEST_TOKEN"},
+		"a JWT before GitHub's":    {map[string]string{"role": "r"}, append(slices.Clone(github), "VAULT_ID_TOKEN=x"), "jwt: environment VAULT_ID_TOKEN"},
+		"a file before GitHub's":   {with(nil, "token_file", "role_id"), github, "jwt: file ~/id"},
+		"GitHub without a role":    {map[string]string{"auth": "jwt"}, github, "not_logged_in: jwt: no role"},
+		"half of GitHub's":         {map[string]string{"auth": "jwt", "role": "r"}, github[:1], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
+		"the other half":           {map[string]string{"auth": "jwt", "role": "r"}, github[1:], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
 		"then the certificate":     {with(nil, "token_file", "role_id", "jwt_file"), nil, "cert: file ~/id"},
 		"then the password":        {with(nil, "token_file", "role_id", "jwt_file", "client_key"), nil, "userpass: file ~/id"},
 		"then nothing":             {with(nil, "token_file", "role_id", "jwt_file", "client_key", "username"), nil, "not_logged_in: not signed in (vault login)"},
@@ -59,14 +68,14 @@ func TestOrder(t *testing.T) {
 		"no role for Kubernetes":   {map[string]string{"auth": "kubernetes"}, nil, "not_logged_in: kubernetes: no role"},
 		"no account":               {map[string]string{"auth": "kubernetes", "role": "r", "jwt_file": "/nonexistent/t"}, nil, "not_logged_in: kubernetes: no file /nonexistent/t"},
 		"no role for JWT":          {map[string]string{"auth": "jwt"}, nil, "not_logged_in: jwt: no role"},
-		"no JWT":                   {map[string]string{"auth": "jwt", "role": "r"}, nil, "not_logged_in: jwt: no jwt_file and no VAULT_ID_TOKEN"},
+		"no JWT":                   {map[string]string{"auth": "jwt", "role": "r"}, nil, "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
 		"no certificate":           {map[string]string{"auth": "cert"}, nil, "not_logged_in: cert: no client_cert and client_key"},
 		"no password":              {map[string]string{"auth": "userpass", "username": "me"}, nil, "not_logged_in: userpass: no username and password_file"},
 		"AWS if asked for":         {map[string]string{"auth": "aws"}, nil, "aws: the AWS credentials"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := provider(t, resolve.Setup{Settings: test.settings, Env: append(test.env, "HOME="+home)})
+			p := provider(t, resolve.Setup{Settings: test.settings, Env: append(slices.Clone(test.env), "HOME="+home)})
 			l, err := p.login()
 			got := line(t, err)
 			if err == nil {
@@ -200,6 +209,43 @@ func TestProbe(t *testing.T) {
 	s.answers[selfPath] = text(200, `{"data":{"display_name":"\u001b[31mred"}}`)
 	if got, err = provider(t, setup).Probe(t.Context()); got.As != `\x1b[31mred` || err != nil {
 		t.Errorf("Probe shows the name as %q, %v", got.As, err)
+	}
+}
+
+// A job of GitHub's gets a token that is for the server, and the server gets no other.
+// Both are stand-ins on one address, by their public references.
+func TestSignedByGitHub(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		want   string
+		logins int
+	}{
+		"given":   {200, `{"value":"hunter2.github.jwt"}`, canary, 1},
+		"refused": {403, `{"message":"hunter2"}`, "denied: GitHub gives the job no token: access denied", 0},
+		"none":    {200, `{"value":""}`, "malformed: what GitHub gave as a token is not one word", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var r received
+			var authorization string
+			s := newStandIn(t, map[string]http.HandlerFunc{"/v1/auth/ci/login": r.answer(200, signedIn)})
+			s.answers["/github/login"] = func(w http.ResponseWriter, q *http.Request) { // a path that newStandIn lets in without Vault's token
+				authorization = q.Header.Get("Authorization")
+				text(test.status, test.body)(w, q)
+			}
+			setup := s.setup(t)
+			setup.Env = []string{"HOME=" + t.TempDir(), "VAULT_ADDR=" + s.URL + "/", "ACTIONS_ID_TOKEN_REQUEST_URL=" + s.URL + "/github/login?api-version=2.0", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=hunter2-bearer"}
+			setup.Settings["role"], setup.Settings["auth_mount"] = "app", "ci"
+			same(t, "results", fetch(t, t.Context(), provider(t, setup), "secret/app"), []string{test.want})
+			if asked := s.requests()[0]; asked != "GET /github/login?api-version=2.0&audience="+url.QueryEscape(s.URL) || authorization != "Bearer hunter2-bearer" {
+				t.Errorf("GitHub was asked %s with %q", asked, authorization)
+			}
+			if len(r.paths) != test.logins || test.logins == 1 && (r.body["jwt"] != "hunter2.github.jwt" || r.body["role"] != "app" || len(r.body) != 2) {
+				t.Errorf("the server was asked %q, with %d fields", r.paths, len(r.body))
+			}
+		})
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
+	"github.com/getkeyzero/kz/resolve/keychain"
 )
 
 const (
@@ -30,6 +31,7 @@ type Provider struct {
 	setup   resolve.Setup
 	address string
 	client  *rest.Client
+	keyring resolve.Provider // where Infisical's own program keeps its session
 	session rest.Session[session]
 }
 
@@ -39,13 +41,18 @@ func New(s resolve.Setup) (*Provider, error) {
 	if address == "" {
 		address = defaultAddress
 	}
-	// Infisical's own program takes the address with and without this.
-	address = strings.TrimSuffix(strings.TrimSuffix(address, "/"), "/api")
+	address = withoutAPI(address)
 	client, err := rest.New(rest.Options{Address: address, CAFile: s.Settings["ca_file"]})
 	if err != nil {
 		return nil, err
 	}
-	return &Provider{setup: s, address: address, client: client}, nil
+	return &Provider{setup: s, address: address, client: client, keyring: keychain.New(s.Env)}, nil
+}
+
+// withoutAPI returns an address as it is here: Infisical's own program has it with and
+// without this end.
+func withoutAPI(address string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(address, "/"), "/api")
 }
 
 // A folder is a place for secrets.
@@ -205,7 +212,7 @@ func (p *Provider) ask(ctx context.Context, call rest.Call, v any) error {
 		return err
 	}
 	if err := failure(answer); err != nil {
-		return err
+		return s.mended(err)
 	}
 	return answer.JSON(v)
 }

@@ -43,7 +43,7 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 401, "Unauthorized", "Service token has expired")
 	case auth == "forged":
 		refuse(w, 403, "TokenError", "invalid signature")
-	case auth != token && auth != "made":
+	case auth != token && auth != "made" && auth != userToken:
 		refuse(w, 401, "Unauthorized", "Token missing")
 	case s.old && strings.HasPrefix(r.URL.Path, "/api/v4/"):
 		resttest.Answer(w, 404, object{"message": "Route GET:" + r.URL.Path + " not found", "error": "Not Found", "statusCode": 404})
@@ -128,6 +128,7 @@ func provider(t *testing.T, s resolve.Setup) *Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.keyring = ring{} // the tests' own machine may have a session
 	return p
 }
 
@@ -263,6 +264,12 @@ func TestSignIn(t *testing.T) {
 		lies, as string
 	}{
 		"none":                     {nil, nil, "!not_logged_in", "", ""},
+		"oidc by GitHub, refused":  {map[string]string{"auth": "oidc", "identity": "id"}, []string{"ACTIONS_ID_TOKEN_REQUEST_URL=https://127.0.0.1:1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=canary"}, "!unreachable", "", ""},
+		"oidc by GitHub, for none": {map[string]string{"auth": "oidc"}, []string{"ACTIONS_ID_TOKEN_REQUEST_URL=https://127.0.0.1:1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=canary"}, "!not_logged_in", "", ""},
+		"a file before GitHub's": {map[string]string{"auth": "oidc", "identity": "id", "jwt_file": jwt}, []string{"ACTIONS_ID_TOKEN_REQUEST_URL=https://127.0.0.1:1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=canary"},
+			"1", "file " + jwt, "oidc identity"},
+		"oidc by half of GitHub's": {map[string]string{"auth": "oidc", "identity": "id"}, []string{"ACTIONS_ID_TOKEN_REQUEST_URL=https://127.0.0.1:1"}, "!not_logged_in", "", ""},
+		"aws for no identity":      {map[string]string{"auth": "aws"}, nil, "!not_logged_in", "", ""},
 		"token":                    {nil, []string{"INFISICAL_TOKEN=" + token}, "1", "environment INFISICAL_TOKEN", "token"},
 		"access token first":       {nil, []string{"INFISICAL_TOKEN=canary", "INFISICAL_UNIVERSAL_AUTH_ACCESS_TOKEN=" + token}, "1", "environment INFISICAL_UNIVERSAL_AUTH_ACCESS_TOKEN", "token"},
 		"token file":               {map[string]string{"token_file": st}, nil, "1", "file " + st, "token"},

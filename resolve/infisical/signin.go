@@ -2,8 +2,13 @@ package infisical
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"strconv"
 
+	"github.com/getkeyzero/kz/internal/awsidentity"
+	"github.com/getkeyzero/kz/internal/githubid"
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -18,6 +23,9 @@ func Present(s resolve.Setup) string {
 			return "environment " + variable
 		}
 	}
+	if own, err := readOwn(s.Home()); err == nil && own.Email != "" {
+		return shown
+	}
 	return ""
 }
 
@@ -27,6 +35,16 @@ type session struct {
 	as    string
 	lies  string // where the means to sign in are kept
 	plain bool
+	mend  string // the command that makes another, "" if kz knows of none
+}
+
+// mended returns err, with the command that mends it where the session is over.
+func (s session) mended(err error) error {
+	switch class := resolve.ClassOf(err); class {
+	case resolve.Expired, resolve.NotLoggedIn:
+		return resolve.Hinted(class, s.mend, "%v", err)
+	}
+	return err
 }
 
 func (p *Provider) begin(ctx context.Context) (session, error) {
@@ -46,26 +64,34 @@ func (p *Provider) chosen(ctx context.Context) (session, error) {
 	case "kubernetes":
 		return p.withJWT(ctx, "kubernetes", serviceAccount)
 	case "oidc":
+		if p.setup.Setting("jwt_file") == "" && githubid.Offered(p.setup) {
+			return p.withGitHub(ctx)
+		}
 		return p.withJWT(ctx, "oidc", "")
+	case "aws":
+		return p.withAWS(ctx)
 	}
 	s, err := p.token()
-	if err == errNoToken && p.clientID() != "" {
+	switch {
+	case err != errNoToken:
+		return s, err
+	case p.clientID() != "":
 		return p.universal(ctx)
 	}
-	return s, err
+	return p.loggedIn(ctx)
 }
 
-var errNoToken = resolve.Errorf(resolve.NotLoggedIn, "there is no token and no identity")
+var errNoToken = resolve.Errorf(resolve.NotLoggedIn, "there is no token")
 
 func (p *Provider) token() (session, error) {
 	for _, variable := range []string{"INFISICAL_UNIVERSAL_AUTH_ACCESS_TOKEN", "INFISICAL_TOKEN"} {
 		if token := p.setup.Getenv(variable); token != "" {
-			return session{token, "token", "environment " + variable, true}, nil
+			return session{token: token, as: "token", lies: "environment " + variable, plain: true}, nil
 		}
 	}
 	if file := p.setup.Settings["token_file"]; file != "" {
 		token, err := rest.ReadToken(file, file)
-		return session{token, "token", "file " + file, true}, err
+		return session{token: token, as: "token", lies: "file " + file, plain: true}, err
 	}
 	return session{}, errNoToken
 }
@@ -91,13 +117,17 @@ func (p *Provider) universal(ctx context.Context) (session, error) {
 	return p.login(ctx, s, "universal", map[string]string{"clientId": p.clientID(), "clientSecret": secret})
 }
 
+func (p *Provider) identity() string {
+	return p.setup.Setting("identity", "INFISICAL_MACHINE_IDENTITY_ID")
+}
+
 // withJWT signs in with a token that another party signed and keeps in a file.
 func (p *Provider) withJWT(ctx context.Context, method, usual string) (session, error) {
 	file := p.setup.Setting("jwt_file")
 	if file == "" {
 		file = usual
 	}
-	identity := p.setup.Setting("identity", "INFISICAL_MACHINE_IDENTITY_ID")
+	identity := p.identity()
 	s := session{as: method + " identity", lies: "file " + file, plain: true}
 	if file == "" || identity == "" {
 		return s, resolve.Errorf(resolve.NotLoggedIn, "the identity or its jwt_file is not said")
@@ -107,6 +137,48 @@ func (p *Provider) withJWT(ctx context.Context, method, usual string) (session, 
 		return s, err
 	}
 	return p.login(ctx, s, method, map[string]string{"identityId": identity, "jwt": jwt})
+}
+
+// withGitHub signs in with the token that GitHub makes for a job, for this server alone.
+func (p *Provider) withGitHub(ctx context.Context) (session, error) {
+	s := session{as: "oidc identity", lies: "environment " + githubid.Variable, plain: true}
+	if p.identity() == "" {
+		return s, errNoIdentity
+	}
+	jwt, err := githubid.Token(ctx, p.setup, rest.Origin(p.address), p.setup.Settings["ca_file"])
+	if err != nil {
+		return s, err
+	}
+	return p.login(ctx, s, "oidc", map[string]string{"identityId": p.identity(), "jwt": jwt})
+}
+
+var errNoIdentity = resolve.Errorf(resolve.NotLoggedIn, "the identity is not said")
+
+// withAWS signs in as whom AWS knows this machine or user. The server sends the request
+// that is signed to the region that it finds in the signature, wants each header as one
+// text, and of those that are signed all.
+func (p *Provider) withAWS(ctx context.Context) (session, error) {
+	s := session{as: "aws identity", lies: "the AWS credentials"}
+	if p.identity() == "" {
+		return s, errNoIdentity
+	}
+	r, err := awsidentity.Regional(ctx)
+	if err != nil {
+		return s, err
+	}
+	headers := map[string]string{"Host": r.Host, "Content-Length": strconv.Itoa(len(r.Body))}
+	for name := range r.Header {
+		headers[name] = r.Header.Get(name)
+	}
+	data, err := json.Marshal(headers)
+	if err != nil {
+		return s, err
+	}
+	return p.login(ctx, s, "aws", map[string]string{
+		"identityId": p.identity(), "iamHttpRequestMethod": r.Method,
+		"iamRequestBody":    base64.StdEncoding.EncodeToString([]byte(r.Body)),
+		"iamRequestHeaders": base64.StdEncoding.EncodeToString(data),
+	})
 }
 
 // login has a session's token made.
