@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/getkeyzero/kz/internal/atomicfile"
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/seal"
@@ -40,79 +37,6 @@ func newVault(inv *invocation) *cobra.Command {
 		newVaultRekey(inv),
 		newVaultList(inv), newVaultRemove(inv), newVaultStatus(inv), newVaultExport(inv), newVaultImport(inv))
 	return cmd
-}
-
-func newVaultInit(inv *invocation) *cobra.Command {
-	var withKeychain bool
-	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "make the vault, and unlock it",
-		Args:  args(cobra.NoArgs),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return inv.vaultInit(cmd.Context(), withKeychain) },
-	}
-	cmd.Flags().BoolVar(&withKeychain, "keychain", false, "have the keychain unlock it too")
-	return inv.passphraseFlag(cmd)
-}
-
-func (inv *invocation) vaultInit(ctx context.Context, withKeychain bool) error {
-	if _, err := os.Lstat(inv.places.vault); err == nil {
-		return &refusal{"there is a vault already: " + inv.places.vault, program + " vault status"}
-	}
-	passphrase, err := inv.askPassphrase(ctx, "passphrase for the new vault", true)
-	if err != nil {
-		return err
-	}
-	slot, err := inv.passphraseSlot(ctx, mainSlot, passphrase)
-	if err != nil {
-		return err
-	}
-	slots := []vault.NewSlot{slot}
-	if withKeychain {
-		slot, err := inv.newKeychainSlot(ctx)
-		if err != nil {
-			return err
-		}
-		slots = append(slots, slot)
-	}
-	if err := atomicfile.MkdirPrivate(filepath.Dir(inv.places.vault)); err != nil {
-		return errors.Join(err, inv.forgetSlots(ctx, slots))
-	}
-	key, err := vault.Create(ctx, inv.places.vault, slots...)
-	if err != nil {
-		return errors.Join(err, inv.forgetSlots(ctx, slots))
-	}
-	fmt.Fprintf(inv.stderr, "%s: made %s\n", program, printable.Text(inv.places.vault))
-	v, err := vault.Open(inv.places.vault)
-	if err != nil {
-		return err
-	}
-	err = inv.unlock(ctx, v, key, vault.MaxLease)
-	if errors.Is(err, holder.ErrNone) { // which is no reason not to have a vault
-		fmt.Fprintf(inv.stderr, "%s: nothing keeps keys here: every command needs the passphrase, by %s or --%s\n", program, passphraseFile, passphraseFD)
-		return nil
-	}
-	return err
-}
-
-// mainSlot is the slot of the passphrase that kz vault passwd changes.
-const mainSlot = "passphrase"
-
-// passphraseSlot returns a slot whose passphrase takes about unlockTime to try.
-func (inv *invocation) passphraseSlot(ctx context.Context, name string, passphrase resolve.Secret) (vault.NewSlot, error) {
-	cost := seal.Calibrate(unlockTime)
-	return vault.PassphraseSlot(name, passphrase, cost), ctx.Err()
-}
-
-// forgetSlots has the keychain forget the keys of slots that did not come into the
-// vault, or left it.
-func (inv *invocation) forgetSlots(ctx context.Context, slots []vault.NewSlot) error {
-	var err error
-	for _, s := range slots {
-		if s.Kind == vault.Keychain {
-			err = errors.Join(err, inv.forgetSlot(ctx, s.Name))
-		}
-	}
-	return err
 }
 
 func newVaultUnlock(inv *invocation) *cobra.Command {
@@ -341,99 +265,4 @@ func (inv *invocation) vaultState(ctx context.Context, v *vault.Vault) (string, 
 		return inv.message(err), err
 	}
 	return "unlocked", nil
-}
-
-func newVaultExport(inv *invocation) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "export FILE",
-		Short: "write a backup: a vault of its own, under a passphrase of its own",
-		Args:  args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, list []string) error {
-			v, key, err := inv.unlocked(cmd.Context())
-			if err != nil {
-				return err
-			}
-			entries, err := v.Entries(key)
-			if err != nil {
-				return err
-			}
-			path := inv.absolute(list[0])
-			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-				return &refusal{list[0] + " is there already", ""}
-			}
-			passphrase, err := inv.askNewPassphrase(cmd.Context(), "passphrase for the backup", true)
-			if err != nil {
-				return err
-			}
-			data, err := vault.Export(entries, passphrase, seal.Calibrate(unlockTime))
-			if err == nil {
-				err = cmd.Context().Err()
-			}
-			if err != nil {
-				return err
-			}
-			return atomicfile.Write(path, data, 0o600)
-		},
-	}
-	return inv.passphraseFlags(cmd, "the backup's passphrase")
-}
-
-func newVaultImport(inv *invocation) *cobra.Command {
-	var force bool
-	cmd := &cobra.Command{
-		Use:   "import FILE",
-		Short: "take over the entries of a backup",
-		Args:  args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, list []string) error {
-			return inv.importVault(cmd.Context(), inv.absolute(list[0]), force)
-		},
-	}
-	cmd.Flags().BoolVar(&force, "force", false, "replace entries that the vault has with another value")
-	return inv.passphraseFlags(cmd, "the backup's passphrase")
-}
-
-func (inv *invocation) importVault(ctx context.Context, path string, force bool) error {
-	_, key, err := inv.unlocked(ctx)
-	if err != nil {
-		return err
-	}
-	backup, err := vault.Open(path)
-	if err != nil {
-		return err
-	}
-	passphrase, err := inv.askNewPassphrase(ctx, "passphrase of the backup", false)
-	if err != nil {
-		return err
-	}
-	backupKey, err := backup.Unlock(passphrase)
-	if errors.Is(err, vault.ErrPassphrase) {
-		err = fmt.Errorf("%s: %w", printable.Text(path), err)
-	}
-	if err != nil {
-		return err
-	}
-	more, err := backup.Entries(backupKey)
-	if err != nil {
-		return err
-	}
-	err = vault.Update(ctx, inv.places.vault, key, func(entries map[string]resolve.Secret) error {
-		for name, secret := range more {
-			if mine, ok := entries[name]; ok && !force && mine.Reveal() != secret.Reveal() {
-				return &refusal{fmt.Sprintf("the vault has another %s already; --force replaces it", name), ""}
-			}
-			entries[name] = secret
-		}
-		return nil
-	})
-	if err == nil {
-		fmt.Fprintf(inv.stderr, "%s: the vault has %s of %s\n", program, count(len(more), "entry"), printable.Text(path))
-	}
-	return err
-}
-
-func (inv *invocation) absolute(path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(inv.dir, path)
 }
