@@ -1,31 +1,52 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/getkeyzero/kz/bench/stores"
 )
 
-// programs builds kz and kz-fetch beside each other, and returns the path of kz.
+// bin is where the programs are built.
+var bin string
+
+func TestMain(m *testing.M) {
+	var err error
+	if bin, err = os.MkdirTemp("", "kz-programs-"); err != nil {
+		panic(err)
+	}
+	status := m.Run()
+	_ = os.RemoveAll(bin)
+	os.Exit(status)
+}
+
+// programs builds kz and kz-fetch beside each other, once, and returns the path of kz.
 func programs(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	if err := build(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(bin, "kz")
+}
+
+var build = sync.OnceValue(func() error {
 	for name, source := range map[string]string{"kz": "../kzhook", "kz-fetch": "."} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), source)
+		cmd := exec.Command("go", "build", "-o", filepath.Join(bin, name), source)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build %s: %v\n%s", source, err, out)
+			return fmt.Errorf("go build %s: %w\n%s", source, err, out)
 		}
-		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil {
-			t.Fatal(err)
+		if err := os.Chmod(filepath.Join(bin, name), 0o755); err != nil {
+			return err
 		}
 	}
-	return filepath.Join(dir, "kz")
-}
+	return nil
+})
 
 // One configuration mixes five stores, and each is asked in as few calls as it has.
 // The servers are stand-ins; see package stores.

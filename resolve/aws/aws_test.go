@@ -164,6 +164,69 @@ func TestPartialBatch(t *testing.T) {
 	}
 }
 
+// What a batch is throttled for, or fails at, is asked for again, and the rest is not.
+func TestPartialBatchThrottled(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		code  string
+		times int
+		want  string
+		asked []int // how many names, in each request
+	}{
+		"then answered":      {"ThrottlingException", 1, "1", []int{3, 1}},
+		"twice":              {"ThrottlingException", 2, "1", []int{3, 1, 1}},
+		"to the end":         {"ThrottlingException", 99, "<throttled>", []int{3, 1, 1}},
+		"failing, then ok":   {"InternalServiceError", 1, "1", []int{3, 1}},
+		"failing":            {"InternalServiceError", 99, "<unreachable>", []int{3, 1, 1}},
+		"refused for good":   {"DecryptionFailure", 99, "<denied>", []int{3}},
+		"refused, not found": {"ResourceNotFoundException", 99, "<not_found>", []int{3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStandIn(t)
+			s.secrets = map[string]string{"a": "1", "b": "2", "c": "3"}
+			s.faults = map[string]fault{"a": {c.code, c.times}}
+			wants(t, fetch(t, s.provider(t), "a", "b", "c"), c.want, "2", "3")
+			if got := s.batches(); !slices.Equal(got, c.asked) || s.total() != len(got) {
+				t.Errorf("requests for %v names, want %v", got, c.asked)
+			}
+		})
+	}
+}
+
+// Near the deadline nothing is asked for again, and the wait is at most half of what is left.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	for left, want := range map[time.Duration]bool{200 * time.Millisecond: false, time.Second: true} {
+		ctx, cancel := context.WithTimeout(t.Context(), left)
+		begin := time.Now()
+		if got := newRetryer(ctx).pause(9); got != want || ctx.Err() != nil {
+			t.Errorf("with %v left there is time for another try: %v after %v", left, got, time.Since(begin))
+		}
+		cancel()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if newRetryer(ctx).pause(0) {
+		t.Error("there is time for another try after the end")
+	}
+}
+
+// If all is refused when it is asked for again, what was there stays.
+func TestPartialBatchThenRefused(t *testing.T) {
+	t.Parallel()
+	s := newStandIn(t)
+	s.secrets = map[string]string{"a": "1", "b": "2"}
+	s.faults = map[string]fault{"a": {"ThrottlingException", 1}}
+	s.intercept = func(w http.ResponseWriter, _ *http.Request, _ string, n int) bool {
+		if n > 1 {
+			refuse(w, 400, "AccessDeniedException")
+		}
+		return n > 1
+	}
+	wants(t, fetch(t, s.provider(t), "a", "b"), "<throttled>", "2")
+}
+
 // Where batches are not allowed each secret is asked for alone.
 func TestNoBatches(t *testing.T) {
 	t.Parallel()
@@ -254,21 +317,23 @@ func TestThrottled(t *testing.T) {
 		"failing":          {"InternalServiceError", 500, 99, "<unreachable>", 5 * time.Second, 3, 3},
 		"unavailable":      {"", 503, 99, "<unreachable>", 5 * time.Second, 3, 3},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newStandIn(t)
-			s.secrets["a"] = "1"
-			s.intercept = func(w http.ResponseWriter, _ *http.Request, _ string, n int) bool {
-				if n <= c.times {
-					refuse(w, c.status, c.code)
+		for _, ref := range []string{"sm://a", "ssm://a"} {
+			t.Run(name+" "+ref, func(t *testing.T) {
+				t.Parallel()
+				s := newStandIn(t)
+				s.secrets["a"], s.parameters["a"] = "1", "1"
+				s.intercept = func(w http.ResponseWriter, _ *http.Request, _ string, n int) bool {
+					if n <= c.times {
+						refuse(w, c.status, c.code)
+					}
+					return n <= c.times
 				}
-				return n <= c.times
-			}
-			wants(t, fetchWithin(t, s.provider(t), c.limit, "a"), c.want)
-			if n := s.total(); n > c.most || n < c.less {
-				t.Errorf("%d requests, want %d to %d", n, c.less, c.most)
-			}
-		})
+				wants(t, fetchWithin(t, s.provider(t), c.limit, ref), c.want)
+				if n := s.total(); n > c.most || n < c.less {
+					t.Errorf("%d requests, want %d to %d", n, c.less, c.most)
+				}
+			})
+		}
 	}
 }
 
@@ -329,17 +394,28 @@ func within(t *testing.T, limit time.Duration, ask func()) {
 func TestOddAnswers(t *testing.T) {
 	t.Parallel()
 	megabyte := strings.Repeat("x", 1<<20)
+	parameter := func(value string) string { return `{"Parameters":[{"Name":"a","Value":"` + value + `"}]}` }
 	other := `{"Name":"other","ARN":"` + arnOf("other") + `","SecretString":"` + canary + `"}`
-	for name, c := range map[string]struct{ answer, want string }{
-		"a megabyte":        {`{"Name":"a","SecretString":"` + megabyte + `"}`, megabyte},
-		"too much":          {`{"Name":"a","SecretString":"` + strings.Repeat(megabyte, 5) + `"}`, "<malformed>"},
-		"not UTF-8":         {"{\"Name\":\"a\",\"SecretString\":\"" + canary + "\xff\"}", "<malformed>"},
-		"NUL":               {`{"Name":"a","SecretString":"x\u0000y"}`, "x\x00y"},
-		"another name":      {other, "<malformed>"},
-		"no value":          {`{"Name":"a"}`, "<malformed>"},
-		"no JSON":           {`<html>` + canary, "<malformed>"},
-		"nothing":           {``, "<malformed>"},
-		"value of a number": {`{"Name":"a","SecretString":12}`, "<malformed>"},
+	for name, c := range map[string]struct{ ref, answer, want string }{
+		"a megabyte":             {"a", `{"Name":"a","SecretString":"` + megabyte + `"}`, megabyte},
+		"too much":               {"a", `{"Name":"a","SecretString":"` + strings.Repeat(megabyte, 5) + `"}`, "<malformed>"},
+		"not UTF-8":              {"a", "{\"Name\":\"a\",\"SecretString\":\"" + canary + "\xff\"}", "<malformed>"},
+		"NUL":                    {"a", `{"Name":"a","SecretString":"x\u0000y"}`, "x\x00y"},
+		"another name":           {"a", other, "<malformed>"},
+		"no value":               {"a", `{"Name":"a"}`, "<malformed>"},
+		"no JSON":                {"a", `<html>` + canary, "<malformed>"},
+		"nothing":                {"a", ``, "<malformed>"},
+		"value of a number":      {"a", `{"Name":"a","SecretString":12}`, "<malformed>"},
+		"parameter: a megabyte":  {"ssm://a", parameter(megabyte), megabyte},
+		"parameter: too much":    {"ssm://a", parameter(strings.Repeat(megabyte, 5)), "<malformed>"},
+		"parameter: not UTF-8":   {"ssm://a", parameter(canary + "\xff"), "<malformed>"},
+		"parameter: NUL":         {"ssm://a", parameter(`x\u0000y`), "x\x00y"},
+		"parameter: another":     {"ssm://a", strings.Replace(parameter(canary), `"a"`, `"b"`, 1), "<malformed>"},
+		"parameter: no value":    {"ssm://a", `{"Parameters":[{"Name":"a"}]}`, "<malformed>"},
+		"parameter: no JSON":     {"ssm://a", `<html>` + canary, "<malformed>"},
+		"parameter: half of it":  {"ssm://a", strings.TrimSuffix(parameter(canary), "}]}"), "<malformed>"},
+		"parameter: null":        {"ssm://a", `null`, "<malformed>"},
+		"parameter: of a number": {"ssm://a", `{"Parameters":[{"Name":"a","Value":12}]}`, "<malformed>"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -348,7 +424,7 @@ func TestOddAnswers(t *testing.T) {
 				_, _ = io.WriteString(w, c.answer)
 				return true
 			}
-			wants(t, fetch(t, s.provider(t), "a"), c.want)
+			wants(t, fetch(t, s.provider(t), c.ref), c.want)
 		})
 	}
 	for name, answer := range map[string]string{

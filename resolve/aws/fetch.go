@@ -165,8 +165,30 @@ func isSecret(it item, name, arn string) bool {
 	return ok && (added == "" || len(added) == 7 && added[0] == '-')
 }
 
-// getBatch asks for current secrets. An error is one of the request as a whole.
+// getBatch asks for current secrets. AWS can throttle some of a batch, or fail at them,
+// in an answer that is good for the others: the SDK does not see that, so these are asked
+// for again here, at most twice. An error is one of the first request as a whole.
 func (s *session) getBatch(ctx context.Context, items []item, answers map[item]*answer) error {
+	err := s.getPages(ctx, items, answers)
+	again := newRetryer(ctx)
+	for try := range 2 {
+		if items = passing(items, answers); err != nil || len(items) == 0 || !again.pause(try) {
+			break
+		}
+		_ = s.getPages(ctx, items, answers) // if it fails, what was said of the items stands
+	}
+	return err
+}
+
+// passing returns the items that might have another answer soon.
+func passing(items []item, answers map[item]*answer) []item {
+	return slices.DeleteFunc(slices.Clone(items), func(it item) bool {
+		class := resolve.ClassOf(answers[it].err)
+		return class != resolve.Throttled && class != resolve.Unreachable
+	})
+}
+
+func (s *session) getPages(ctx context.Context, items []item, answers map[item]*answer) error {
 	q := &secretsmanager.BatchGetSecretValueInput{}
 	for _, it := range items {
 		q.SecretIdList = append(q.SecretIdList, it.id)

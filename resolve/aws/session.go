@@ -197,8 +197,27 @@ func (r retryer) IsErrorRetryable(err error) bool {
 	if _, silent := errors.AsType[*smithyhttp.RequestSendError](err); silent {
 		return false
 	}
+	return r.Standard.IsErrorRetryable(err) && r.timely()
+}
+
+// timely reports whether there is time for another try.
+func (r retryer) timely() bool {
 	deadline, ok := r.ctx.Deadline()
-	return r.Standard.IsErrorRetryable(err) && (!ok || time.Until(deadline) > 250*time.Millisecond)
+	return !ok || time.Until(deadline) > 250*time.Millisecond
+}
+
+// pause waits before another try, unless the deadline leaves no time for one.
+func (r retryer) pause(attempt int) bool {
+	delay, err := r.RetryDelay(attempt, nil)
+	if err != nil || !r.timely() {
+		return false
+	}
+	select {
+	case <-r.ctx.Done():
+		return false
+	case <-time.After(delay):
+		return true
+	}
 }
 
 // RetryDelay is at most half of the time that is left.

@@ -55,6 +55,7 @@ type standIn struct {
 	binary     map[string][]byte
 	parameters map[string]string // by name or name:version
 	deny       map[string]bool   // actions and names that are refused
+	faults     map[string]fault  // names that batches fail at while they have the others
 
 	// intercept, if not nil, may answer instead: it returns true if it did.
 	intercept func(w http.ResponseWriter, r *http.Request, action string, n int) bool
@@ -98,6 +99,19 @@ func (s *standIn) total() int {
 		n += c
 	}
 	return n
+}
+
+// batches returns for how many names each request was.
+func (s *standIn) batches() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []int
+	for _, body := range s.seen {
+		var q request
+		_ = json.Unmarshal([]byte(body), &q)
+		names = append(names, len(q.SecretIdList))
+	}
+	return names
 }
 
 func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -245,10 +259,18 @@ func (s *standIn) secret(id, version string) (map[string]any, string) {
 	return answer, ""
 }
 
+// A fault is the code of an entry among the errors of a batch, so many times.
+type fault struct {
+	code  string
+	times int
+}
+
 func (s *standIn) batch(q request) map[string]any {
 	values, errs := []any{}, []any{}
 	for _, id := range q.SecretIdList {
-		if v, code := s.secret(id, ""); v != nil {
+		if f := s.faults[id]; s.count("BatchGetSecretValue") <= f.times {
+			errs = append(errs, map[string]string{"SecretId": id, "ErrorCode": f.code, "Message": canary})
+		} else if v, code := s.secret(id, ""); v != nil {
 			values = append(values, v)
 		} else {
 			errs = append(errs, map[string]string{"SecretId": id, "ErrorCode": code, "Message": canary})
