@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getkeyzero/kz/internal/tooltest"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -106,7 +107,7 @@ func TestSecretsAreAskedForTogether(t *testing.T) {
 func TestSecretsRefuse(t *testing.T) {
 	t.Parallel()
 	checkRefusals(t, "bws", map[string]refusal{
-		"signed out": {resolve.NotLoggedIn, "", 1}, "revoked": {resolve.NotLoggedIn, "", 1}, "expired": {resolve.Expired, "", 1},
+		"signed out": {resolve.NotLoggedIn, tokenHint, 1}, "revoked": {resolve.NotLoggedIn, tokenHint, 1}, "expired": {resolve.Expired, tokenHint, 1},
 		"denied": {resolve.Denied, "", 1}, "throttled": {resolve.Throttled, "", 3}, "broken": {resolve.Unreachable, "", 1},
 		"unreachable": {resolve.Unreachable, "", 1}, "unknown": {"", "", 1},
 	})
@@ -388,5 +389,30 @@ func TestAgentProbeAndList(t *testing.T) {
 	}
 	if _, err := newStage(t, "rbw", "chatters", rbwFiles(bwItems)).List(context.Background()); resolve.ClassOf(err) != resolve.Malformed {
 		t.Errorf("chatter leads to %v", err)
+	}
+}
+
+// What a human can mend has a command for it, by the program; denied has none.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	for program, hints := range map[string]map[resolve.Class]string{
+		"bw":  mend,
+		"rbw": unlock,
+		"bws": token, // which is never locked
+	} {
+		for _, class := range []resolve.Class{resolve.NotLoggedIn, resolve.Locked, resolve.Expired, resolve.Denied} {
+			exempt := class == resolve.Denied || program == "bws" && class == resolve.Locked
+			if (hints[class] == "") != exempt {
+				t.Errorf("%s, %s: %q", program, class, hints[class])
+			}
+		}
+	}
+	p, err := New(resolve.Setup{Settings: map[string]string{"through": "bws", "program": tooltest.Program(t, "bws")}, Env: []string{"HOME=" + t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Probe(context.Background())
+	if e, ok := err.(*resolve.Error); !ok || e.Hint != tokenHint {
+		t.Errorf("without a token: %#v", err)
 	}
 }

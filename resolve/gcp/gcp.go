@@ -185,7 +185,7 @@ func checksum(data []byte) string {
 func (p *Provider) ask(ctx context.Context, v version, call rest.Call, body any) error {
 	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
-		return err
+		return p.mend(err)
 	}
 	client, err := p.client(v.location)
 	if err != nil {
@@ -200,7 +200,7 @@ func (p *Provider) ask(ctx context.Context, v version, call rest.Call, body any)
 		return err
 	}
 	if err := failure(answer); err != nil {
-		return err
+		return p.mend(err)
 	}
 	return answer.JSON(body)
 }
@@ -311,9 +311,9 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	}
 	c, err := p.found()
 	if err != nil {
-		return standing, err
+		return standing, p.mend(err)
 	}
 	standing.Credential, standing.Plain, standing.As = c.lies, c.plain(), rest.Shown(c.Email)
 	_, err = p.session.Get(ctx, p.begin)
-	return standing, err
+	return standing, p.mend(err)
 }

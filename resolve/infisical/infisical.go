@@ -197,7 +197,7 @@ func (p *Provider) list(ctx context.Context, path string, query url.Values, more
 func (p *Provider) ask(ctx context.Context, call rest.Call, v any) error {
 	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
-		return err
+		return p.mend(err)
 	}
 	call.Header = map[string]string{"Authorization": "Bearer " + s.token}
 	answer, err := p.client.Do(ctx, call)
@@ -205,7 +205,7 @@ func (p *Provider) ask(ctx context.Context, call rest.Call, v any) error {
 		return err
 	}
 	if err := failure(answer); err != nil {
-		return err
+		return p.mend(err)
 	}
 	return answer.JSON(v)
 }
@@ -286,7 +286,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	standing := resolve.Standing{Through: p.address}
 	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
-		return standing, err
+		return standing, p.mend(err)
 	}
 	standing.As, standing.Credential, standing.Plain = s.as, s.lies, s.plain
 	if at := p.own(); at.check() == nil {
