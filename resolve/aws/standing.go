@@ -37,7 +37,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	if err != nil {
 		return standing, s.failure(ctx, err)
 	}
-	standing.As = aws.ToString(who.Arn)
+	standing.As, standing.Asked = aws.ToString(who.Arn), true
 	return standing, nil
 }
 

@@ -40,3 +40,11 @@ func TestHints(t *testing.T) {
 		})
 	}
 }
+
+// The CLI gives a token that it has kept, whether it still holds or not.
+func TestTheCLIIsNotTheStore(t *testing.T) {
+	t.Parallel()
+	if standing, err := newStandIn(t).provider(t).Probe(t.Context()); err != nil || standing.Asked {
+		t.Errorf("Probe gives %+v, %v", standing, err)
+	}
+}

@@ -219,6 +219,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 		return standing, s.failure(ctx, err)
 	}
 	standing.As = subject(token.Token)
+	standing.Asked = way(p.setup) != "cli" // which gives what it has kept as well
 	return standing, nil
 }
 

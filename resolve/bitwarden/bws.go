@@ -188,7 +188,9 @@ func (b secrets) probe(ctx context.Context) (resolve.Standing, error) {
 		}
 		standing.Credential = "file ~/.config/bws/config"
 	}
-	return standing, b.bws(ctx, &[]struct{}{}, "project", "list")
+	err = b.bws(ctx, &[]struct{}{}, "project", "list")
+	standing.Asked = err == nil
+	return standing, err
 }
 
 func (b secrets) list(ctx context.Context) ([]string, error) {

@@ -131,7 +131,7 @@ func TestSecretsProbeAndList(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, "bws", "", bwsFiles)
 	got, err := s.Probe(context.Background())
-	if err != nil || got.Credential != "environment BWS_ACCESS_TOKEN" || !got.Plain || !strings.HasSuffix(got.Through, "/bws") {
+	if err != nil || got.Credential != "environment BWS_ACCESS_TOKEN" || !got.Plain || !got.Asked || !strings.HasSuffix(got.Through, "/bws") {
 		t.Errorf("Probe leads to %+v, %v", got, err)
 	}
 	list, err := s.List(context.Background())
@@ -140,7 +140,7 @@ func TestSecretsProbeAndList(t *testing.T) {
 		t.Errorf("List leads to %q, %v; want %q", list, err, want)
 	}
 	s.wantCalls(t, "project list"+jsonArgs, "secret list"+jsonArgs)
-	if _, err := newStage(t, "bws", "revoked", nil).Probe(context.Background()); resolve.ClassOf(err) != resolve.NotLoggedIn {
+	if got, err := newStage(t, "bws", "revoked", nil).Probe(context.Background()); resolve.ClassOf(err) != resolve.NotLoggedIn || got.Asked {
 		t.Errorf("a revoked token leads to %v", err)
 	}
 }
@@ -285,7 +285,7 @@ func TestPasswordsProbeAndList(t *testing.T) {
 	for status, class := range map[string]resolve.Class{"unlocked": "", "locked": resolve.Locked, "unauthenticated": resolve.NotLoggedIn, "odd": resolve.Malformed} {
 		s := newStage(t, "bw", "", map[string]string{"status": `{"status":"` + status + `","userEmail":"me@example.com"}`})
 		got, err := s.Probe(context.Background())
-		if resolve.ClassOf(err) != class || got.As != "me@example.com" || got.Credential != "environment BW_SESSION" || !got.Plain {
+		if resolve.ClassOf(err) != class || got.As != "me@example.com" || got.Credential != "environment BW_SESSION" || !got.Plain || got.Asked != (err == nil) {
 			t.Errorf("%s leads to %+v, %v", status, got, err)
 		}
 		s.wantCalls(t, "status --nointeraction --raw")
@@ -377,7 +377,7 @@ func TestAgentProbeAndList(t *testing.T) {
 	for mode, class := range map[string]resolve.Class{"": "", "is locked": resolve.Locked, "signed out": resolve.NotLoggedIn} {
 		s := newStage(t, "rbw", mode, nil)
 		got, err := s.Probe(context.Background())
-		if resolve.ClassOf(err) != class || got.Credential != "rbw agent" || got.Plain {
+		if resolve.ClassOf(err) != class || got.Credential != "rbw agent" || got.Plain || got.Asked != (err == nil) {
 			t.Errorf("%q leads to %+v, %v", mode, got, err)
 		}
 		s.wantCalls(t, "unlocked")

@@ -251,6 +251,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 		} `json:"workplace"`
 	}
 	err = p.ask(ctx, rest.Call{Path: "/v3/me", Header: place{token: c.token}.header()}, &me)
+	standing.Asked = err == nil
 	standing.As = rest.Shown(strings.TrimSpace(me.Workplace.Name + " " + strings.ReplaceAll(me.Type, "_", " ")))
 	return standing, err
 }

@@ -289,7 +289,7 @@ func TestToken(t *testing.T) {
 				return
 			}
 			standing, err := p.Probe(t.Context())
-			want := resolve.Standing{Through: srv.URL, As: `Acme\x1b service token`, Credential: test.lies, Plain: test.lies != "keychain"}
+			want := resolve.Standing{Through: srv.URL, As: `Acme\x1b service token`, Credential: test.lies, Plain: test.lies != "keychain", Asked: true}
 			if err != nil || !reflect.DeepEqual(standing, want) {
 				t.Errorf("Probe gives %+v and %v, want %+v", standing, err, want)
 			}

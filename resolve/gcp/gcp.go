@@ -315,5 +315,6 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	}
 	standing.Credential, standing.Plain, standing.As = c.lies, c.plain(), rest.Shown(c.Email)
 	_, err = p.session.Get(ctx, p.begin)
+	standing.Asked = err == nil
 	return standing, p.mend(err)
 }

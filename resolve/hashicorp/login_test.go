@@ -176,7 +176,7 @@ func TestProbe(t *testing.T) {
 	s := newStandIn(t, nil)
 	setup := s.setup(t)
 	got, err := provider(t, setup).Probe(t.Context())
-	if want := (resolve.Standing{Through: s.URL, As: "token, for another 1h0m0s", Credential: "environment VAULT_TOKEN", Plain: true}); got != want || err != nil {
+	if want := (resolve.Standing{Through: s.URL, As: "token, for another 1h0m0s", Credential: "environment VAULT_TOKEN", Plain: true, Asked: true}); got != want || err != nil {
 		t.Errorf("Probe gives %+v, %v, want %+v", got, err, want)
 	}
 	same(t, "requests", s.requests(), []string{"GET " + selfPath})

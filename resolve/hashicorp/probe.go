@@ -26,7 +26,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	}
 	who := s.lookup(ctx)
 	if who.err == nil {
-		standing.As = who.String()
+		standing.As, standing.Asked = who.String(), true
 	}
 	return standing, who.err
 }

@@ -281,7 +281,7 @@ func (p *Provider) List(ctx context.Context) ([]string, error) {
 }
 
 // Probe implements [resolve.Prober]. Where the settings say a folder it is looked at,
-// without values; else signing in is all that can be tried.
+// without values; else what any token may be asked for.
 func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	standing := resolve.Standing{Through: p.address}
 	s, err := p.session.Get(ctx, p.begin)
@@ -289,11 +289,6 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 		return standing, p.mend(err)
 	}
 	standing.As, standing.Credential, standing.Plain = s.as, s.lies, s.plain
-	if at := p.own(); at.check() == nil {
-		_, err = p.contents(ctx, at, false)
-	}
-	if err == errNoRoute { // from a server that answered, and would give values to any more
-		err = nil
-	}
+	standing.Asked, err = p.tried(ctx)
 	return standing, err
 }

@@ -3,6 +3,7 @@ package infisical
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
@@ -107,6 +108,32 @@ func (p *Provider) withJWT(ctx context.Context, method, usual string) (session, 
 		return s, err
 	}
 	return p.login(ctx, s, method, map[string]string{"identityId": identity, "jwt": jwt})
+}
+
+// tried reports whether the server knows the token. A server that lacks what is asked for
+// says nothing about that, and one may not be let list projects but read a folder.
+func (p *Provider) tried(ctx context.Context) (bool, error) {
+	var err error
+	if at := p.own(); at.check() == nil {
+		if _, err = p.contents(ctx, at, false); err == errNoRoute { // an old one, which gives values or nothing
+			return false, nil
+		}
+		return err == nil, err
+	}
+	s, err := p.session.Get(ctx, p.begin)
+	if err != nil {
+		return false, p.mend(err)
+	}
+	path := "/api/v1/projects"
+	if strings.HasPrefix(s.token, "st.") {
+		path = "/api/v2/service-token"
+	}
+	err = p.ask(ctx, rest.Call{Path: path}, &struct{}{})
+	switch resolve.ClassOf(err) {
+	case resolve.Denied, resolve.NotFound:
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // login has a session's token made.

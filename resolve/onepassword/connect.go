@@ -173,7 +173,9 @@ func only(what, name string, candidates map[string]string) (string, error) {
 func (c *connect) probe(ctx context.Context) (resolve.Standing, error) {
 	standing := resolve.Standing{Through: c.address, Credential: "environment OP_CONNECT_TOKEN", Plain: true}
 	var vaults []struct{ ID string }
-	return standing, c.call(ctx, rest.Call{Path: "/v1/vaults"}, &vaults)
+	err := c.call(ctx, rest.Call{Path: "/v1/vaults"}, &vaults)
+	standing.Asked = err == nil
+	return standing, err
 }
 
 func (c *connect) list(ctx context.Context) ([]summary, error) {

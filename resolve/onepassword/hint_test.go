@@ -60,3 +60,18 @@ func TestConnectHints(t *testing.T) {
 		t.Errorf("without a token: %#v", err)
 	}
 }
+
+// Of the app only the account is known: to ask it would have a human touch it.
+func TestAsked(t *testing.T) {
+	t.Parallel()
+	for env, asked := range map[string]bool{"X=y": false, "OP_SESSION_abc=t": true, "OP_SERVICE_ACCOUNT_TOKEN=t": true} {
+		s := newStage(t, "", nil, env)
+		write(t, s.dir, "accounts", `[{"url":"team.1password.com","email":"ada@example.com"}]`)
+		if standing, err := s.Probe(t.Context()); err != nil || standing.Asked != asked {
+			t.Errorf("%s leads to %+v, %v; want asked %v", env, standing, err, asked)
+		}
+	}
+	if standing, err := newStage(t, "signed out", nil, "OP_SERVICE_ACCOUNT_TOKEN=t").Probe(t.Context()); err == nil || standing.Asked {
+		t.Errorf("signed out leads to %+v, %v", standing, err)
+	}
+}

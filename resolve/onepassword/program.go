@@ -228,6 +228,7 @@ func (p *program) probe(ctx context.Context) (resolve.Standing, error) {
 	}
 	if standing.Plain {
 		err = p.json(ctx, &[]struct{}{}, nil, "vault", "list")
+		standing.Asked = err == nil
 	}
 	return standing, err
 }
