@@ -56,7 +56,7 @@ func (s standIn) Store(_ context.Context, r resolve.Ref, secret resolve.Secret) 
 }
 
 func (s standIn) Probe(context.Context) (resolve.Standing, error) {
-	return resolve.Standing{Through: "memory", As: s.Getenv("USER"), Credential: "environment", Plain: true}, nil
+	return resolve.Standing{Through: "memory", As: s.Getenv("USER"), Credential: "environment", Plain: true, Asked: true}, nil
 }
 
 func (s standIn) List(context.Context) ([]string, error) { return []string{"a", "b"}, nil }
@@ -215,7 +215,7 @@ func TestOtherOperations(t *testing.T) {
 		t.Errorf("a crash: %+v", a.Error)
 	}
 	a := serve(t, s, protocol.Request{Op: protocol.Probe, Providers: []protocol.Provider{asked("x", "quick"), asked("y", "mute"), asked("z", "broken")}})
-	if a[0].Status == nil || *a[0].Status != (protocol.Standing{Through: "memory", As: "ada", Credential: "environment", Plain: true}) || a[1].Status == nil || a[2].Error == nil {
+	if a[0].Status == nil || *a[0].Status != (protocol.Standing{Through: "memory", As: "ada", Credential: "environment", Plain: true, Asked: true}) || a[1].Status == nil || a[2].Error == nil {
 		t.Errorf("probe: %+v", a)
 	}
 	a = serve(t, s, protocol.Request{Op: protocol.Find, Providers: []protocol.Provider{asked("x", "broken"), asked("y", "none")}})

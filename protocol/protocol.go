@@ -99,6 +99,7 @@ type Standing struct {
 	As         string `json:"as,omitempty"`
 	Credential string `json:"credential,omitempty"`
 	Plain      bool   `json:"plain,omitempty"`
+	Asked      bool   `json:"asked,omitempty"`
 }
 
 // An Event is one line that the program may write to descriptor 3 at any time.

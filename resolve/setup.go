@@ -54,6 +54,7 @@ type Standing struct {
 	// Plain is true if the credential lies there as plain text, for any program
 	// of the user's to read.
 	Plain bool
+	Asked bool // the store itself answered that this is so, and it was not only found
 }
 
 // A Prober can say whether its store can be used, and does not fetch a secret for that.

@@ -220,8 +220,11 @@ func standingText(s resolve.Standing) string {
 	if s.Through != "" {
 		parts = append(parts, "through "+s.Through)
 	}
-	if s.As != "" {
+	switch {
+	case s.As != "" && s.Asked:
 		parts = append(parts, "signed in as "+s.As)
+	case s.As != "":
+		parts = append(parts, s.As+", not asked")
 	}
 	switch {
 	case s.Credential != "" && s.Plain:

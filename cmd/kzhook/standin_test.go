@@ -67,7 +67,7 @@ func (f filed) Store(_ context.Context, r resolve.Ref, s resolve.Secret) error {
 }
 
 func (f filed) Probe(context.Context) (resolve.Standing, error) {
-	return resolve.Standing{Through: "files", As: "ada", Credential: "file ~/token", Plain: true}, nil
+	return resolve.Standing{Through: "files", As: "ada", Credential: "file ~/token", Plain: true, Asked: true}, nil
 }
 
 func (f filed) List(context.Context) ([]string, error) {

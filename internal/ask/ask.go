@@ -4,7 +4,6 @@ package ask
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -88,13 +87,4 @@ func Again(ctx context.Context, ask func() error) error {
 		case <-time.After(wait):
 		}
 	}
-}
-
-// Hint gives an error of one of the classes a hint, and leaves others.
-func Hint(err error, hints map[resolve.Class]string) error {
-	var e *resolve.Error
-	if !errors.As(err, &e) || e.Hint != "" || hints[e.Class] == "" {
-		return err
-	}
-	return &resolve.Error{Class: e.Class, Cause: e.Cause, Hint: hints[e.Class]}
 }

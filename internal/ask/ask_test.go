@@ -110,16 +110,3 @@ func TestAgain(t *testing.T) {
 		})
 	}
 }
-
-func TestHint(t *testing.T) {
-	hints := map[resolve.Class]string{resolve.Locked: "unlock"}
-	for class, want := range map[resolve.Class]string{resolve.Locked: "unlock", resolve.Denied: ""} {
-		err := Hint(resolve.Errorf(class, "cause"), hints)
-		if e := err.(*resolve.Error); e.Hint != want || e.Class != class || e.Cause != "cause" {
-			t.Errorf("Hint of %s leads to %+v", class, e)
-		}
-	}
-	if Hint(nil, hints) != nil || Hint(context.Canceled, hints) != context.Canceled {
-		t.Error("Hint changes what has no class")
-	}
-}

@@ -101,8 +101,9 @@ func (r *ring) refusal(name string) error {
 	case len(r.problems) > 0:
 		return r.problems[0]
 	case len(r.quiet)+len(r.asking) == 0:
-		return resolve.Errorf(resolve.NotLoggedIn, "there is no age identity on this machine")
+		return resolve.Hinted(resolve.NotLoggedIn, r.make, "there is no age identity on this machine")
 	}
+	// Without a hint: whoever can open the file has to encrypt it for this machine too.
 	return resolve.Errorf(resolve.Denied, "%s: none of the identities opens it", name)
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -17,6 +18,7 @@ import (
 	"filippo.io/age/plugin"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/internal/printable"
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -29,17 +31,22 @@ type ring struct {
 	asking   []asking       // that may ask a human, or run a plug-in that does
 	from     []string       // where they are from, for the user
 	problems []error        // with other files
+	make     string         // a command that makes the first of the identities
 }
 
 // ring reads the files with identities. What is wrong with one counts only if the
 // others do not open what is to be opened.
 func (p *Provider) ring() *ring {
-	r := &ring{}
+	r := &ring{make: p.make(p.files[0])}
 	for _, path := range p.files {
 		data, err := readIdentities(path)
 		if err != nil {
 			if p.named || !errors.Is(err, fs.ErrNotExist) {
-				r.problem(resolve.NotLoggedIn, p.show(path), cause(err))
+				hint := ""
+				if errors.Is(err, fs.ErrNotExist) {
+					hint = p.make(path)
+				}
+				r.problems = append(r.problems, resolve.Hinted(resolve.NotLoggedIn, hint, "%s: %s", printable.Text(p.show(path)), cause(err)))
 			}
 			continue
 		}
@@ -50,6 +57,20 @@ func (p *Provider) ring() *ring {
 		}
 	}
 	return r
+}
+
+// make returns the command that makes an identity and leaves it at a path, if the path
+// can be pasted. It overwrites none.
+func (p *Provider) make(path string) string {
+	dir, shown := filepath.Dir(path), p.show(path)
+	if !ask.Plain(shown) {
+		return ""
+	}
+	hint := "age-keygen -o " + shown
+	if _, err := os.Stat(dir); err != nil {
+		hint = "mkdir -p " + p.show(dir) + " && " + hint
+	}
+	return hint
 }
 
 func (r *ring) problem(class resolve.Class, file, text string) {

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -112,15 +113,25 @@ func (s *session) status(status int) error {
 
 // hint returns the command that signs in, if there is one for the way one signs in.
 func (s *session) hint(class resolve.Class) string {
+	if class != resolve.NotLoggedIn && class != resolve.Expired {
+		return ""
+	}
+	switch where, _ := s.origin(); where {
+	case fromEnvironment: // which goes before any profile
+		return "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN && " + cmp.Or(s.signIn(), "aws configure")
+	case fromService, fromWebIdentity: // the machine's to renew
+		return ""
+	}
+	return s.signIn()
+}
+
+// signIn is the command for the profile, "" if its name cannot be pasted.
+func (s *session) signIn() string {
 	command, name := "aws configure", s.profileName()
 	if profile := s.sso(); profile != nil {
 		command, name = "aws sso login", profile.Profile
-	} else if class == resolve.Expired {
-		return ""
 	}
 	switch {
-	case class != resolve.NotLoggedIn && class != resolve.Expired:
-		return ""
 	case name == "" || name == "default":
 		return command
 	case strings.HasPrefix(name, "-") || !made(name, "_.@+/:-", 200): // as which the environment may name one

@@ -187,7 +187,7 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%v; signed with %q", e, s.keys)
 	}
 	standing, err := newProvider(t, setup).Probe(context.Background())
-	if want := (resolve.Standing{Through: s.URL, As: "arn:aws:iam::123456789012:user/ada", Credential: "metadata service"}); err != nil || standing != want {
+	if want := (resolve.Standing{Through: s.URL, As: "arn:aws:iam::123456789012:user/ada", Credential: "metadata service", Asked: true}); err != nil || standing != want {
 		t.Errorf("Probe gives %+v, %v", standing, err)
 	}
 	setup.Env = append(setup.Env, "AWS_EC2_METADATA_DISABLED=true")

@@ -37,16 +37,22 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	if err != nil {
 		return standing, s.failure(ctx, err)
 	}
-	standing.As = aws.ToString(who.Arn)
+	standing.As, standing.Asked = aws.ToString(who.Arn), true
 	return standing, nil
 }
+
+const (
+	fromEnvironment = "environment AWS_ACCESS_KEY_ID"
+	fromWebIdentity = "environment AWS_WEB_IDENTITY_TOKEN_FILE"
+	fromService     = "metadata service"
+)
 
 // origin returns where the credentials come from, and whether they lie there as plain text.
 func (s *session) origin() (where string, plain bool) {
 	source, _, _ := strings.Cut(s.base.Source, ":")
 	switch source {
 	case credentials.StaticCredentialsName, "EnvConfigCredentials":
-		return "environment AWS_ACCESS_KEY_ID", true
+		return fromEnvironment, true
 	case "SharedConfigCredentials":
 		return "file " + s.file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), true
 	case ssocreds.ProviderName:
@@ -54,11 +60,11 @@ func (s *session) origin() (where string, plain bool) {
 	case processcreds.ProviderName:
 		return "credential_process of the profile", false
 	case stscreds.WebIdentityProviderName:
-		return "environment AWS_WEB_IDENTITY_TOKEN_FILE", true
+		return fromWebIdentity, true
 	case stscreds.ProviderName:
 		return "a role of the profile", false
 	case ec2rolecreds.ProviderName, endpointcreds.ProviderName:
-		return "metadata service", false
+		return fromService, false
 	}
 	return source, false
 }

@@ -74,7 +74,7 @@ func TestProbe(t *testing.T) {
 	t.Parallel()
 	s := newStandIn(t)
 	standing, err := s.provider(t).Probe(context.Background())
-	want := resolve.Standing{Through: s.URL, As: "arn:aws:iam::123456789012:user/ada", Credential: "environment AWS_ACCESS_KEY_ID", Plain: true}
+	want := resolve.Standing{Through: s.URL, As: "arn:aws:iam::123456789012:user/ada", Credential: "environment AWS_ACCESS_KEY_ID", Plain: true, Asked: true}
 	if err != nil || standing != want {
 		t.Errorf("Probe gives %+v, %v", standing, err)
 	}

@@ -567,8 +567,8 @@ func TestCLI(t *testing.T) {
 			if !errors.As(r.Err, &e) || e.Class != c.want || e.Hint != c.hint || s.asked > 0 {
 				t.Errorf("%v (%v), hint %q", e, e.Class, e.Hint)
 			}
-			_, err := s.provider(t).Probe(context.Background())
-			if check(t, err); resolve.ClassOf(err) != c.want {
+			standing, err := s.provider(t).Probe(context.Background())
+			if check(t, err); resolve.ClassOf(err) != c.want || standing.Asked {
 				t.Errorf("Probe gives %v", err)
 			}
 		})
@@ -605,7 +605,7 @@ func TestServicePrincipal(t *testing.T) {
 	workload := principal("good", "AZURE_FEDERATED_TOKEN_FILE="+file)
 	wants(t, fetch(t, newProvider(t, workload), "db"), canary)
 	standing, err := newProvider(t, workload).Probe(context.Background())
-	if want := (resolve.Standing{Through: s.URL, As: "ada@example.com", Credential: "file " + file, Plain: true}); err != nil || standing != want {
+	if want := (resolve.Standing{Through: s.URL, As: "ada@example.com", Credential: "file " + file, Plain: true, Asked: true}); err != nil || standing != want {
 		t.Errorf("Probe gives %+v, %v", standing, err)
 	}
 	wants(t, fetch(t, newProvider(t, principal("good", "AZURE_CLIENT_CERTIFICATE_PATH="+file)), "db"), "<not_logged_in>")

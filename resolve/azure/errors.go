@@ -38,7 +38,7 @@ func (s *session) failure(ctx context.Context, err error) error {
 	case errors.As(err, &signIn):
 		return s.unknown(signIn)
 	case errors.Is(err, context.DeadlineExceeded): // of a part of ctx: patience
-		return resolve.Errorf(resolve.NotLoggedIn, "nobody here gives tokens to this machine")
+		return resolve.Hinted(resolve.NotLoggedIn, s.hint(), "nobody here gives tokens to this machine")
 	case errors.As(err, &syntax), errors.As(err, &typed):
 		return resolve.Errorf(resolve.Malformed, "the store's answer is not of its form")
 	}
@@ -102,19 +102,14 @@ func (s *session) unknown(e *azidentity.AuthenticationFailedError) error {
 	body(e.RawResponse, &answer)
 	for _, code := range answer.Codes {
 		if slices.Contains(expiredCodes, strconv.Itoa(code)) {
-			return &resolve.Error{Class: resolve.Expired}
+			return &resolve.Error{Class: resolve.Expired, Hint: s.hint()}
 		}
 	}
 	if e.RawResponse != nil && (e.RawResponse.StatusCode == http.StatusTooManyRequests || e.RawResponse.StatusCode >= 500) {
 		return rest.Answer{Status: e.RawResponse.StatusCode}.Err()
 	}
-	return resolve.Errorf(resolve.NotLoggedIn, "Azure does not take what the environment signs in with")
+	return resolve.Hinted(resolve.NotLoggedIn, s.hint(), "Azure does not take what the environment signs in with")
 }
 
 // hint returns the command that signs in, if one does.
-func (s *session) hint() string {
-	if way(s.setup) != "cli" {
-		return ""
-	}
-	return s.login()
-}
+func (s *session) hint() string { return s.mend() }

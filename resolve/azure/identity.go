@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -67,7 +68,7 @@ func (p *Provider) identify(s *session) (identity, error) {
 		return identity{"file ~/.azure", true, p.cli}, nil
 	}
 	if err != nil { // which may hold what the variables have
-		return id, resolve.Errorf(resolve.NotLoggedIn, "the means to sign in are not complete: AZURE_TENANT_ID, AZURE_CLIENT_ID and what proves that one is it")
+		return id, resolve.Hinted(resolve.NotLoggedIn, p.mend(), "the means to sign in are not complete: AZURE_TENANT_ID, AZURE_CLIENT_ID and what proves that one is it")
 	}
 	id.get = func(ctx context.Context, scope, _ string) (azcore.AccessToken, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
@@ -176,6 +177,22 @@ func (p *Provider) refused(out tool.Outcome) error {
 // expiredCodes are those of Entra ID for a session or a secret that was good once.
 var expiredCodes = []string{"70043", "70008", "700082", "700084", "50173", "50078", "50089", "7000222"}
 
+// mend is the command that signs in, if one does: the identity of a machine or of a pod
+// is not its reader's to renew. What the environment has goes before what az keeps.
+func (p *Provider) mend() string {
+	switch auth := p.setup.Setting("auth"); {
+	case way(p.setup) == "cli":
+		return p.login()
+	case way(p.setup) != "environment":
+		return ""
+	case auth != "" && p.setup.Getenv("AZURE_CLIENT_SECRET") == "" && p.setup.Getenv("AZURE_CLIENT_CERTIFICATE_PATH") != "":
+		return ""
+	case auth != "":
+		return "export AZURE_CLIENT_SECRET=SECRET"
+	}
+	return ask.Without(p.setup, p.login(), "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH")
+}
+
 // login is the command that signs the CLI in.
 func (p *Provider) login() string {
 	if p.tenant != "" {
@@ -202,6 +219,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 		return standing, s.failure(ctx, err)
 	}
 	standing.As = subject(token.Token)
+	standing.Asked = way(p.setup) != "cli" // which gives what it has kept as well
 	return standing, nil
 }
 

@@ -117,6 +117,7 @@ func want(t *testing.T, what string, got resolve.Result, value string, class res
 const (
 	listCall     = "list items --nointeraction --raw"
 	jsonArgs     = " --output=json --color=no"
+	tokenHint    = "export BWS_ACCESS_TOKEN=TOKEN"
 	unlockedHint = `export BW_SESSION="$(bw unlock --raw)"`
 )
 

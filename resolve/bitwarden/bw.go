@@ -158,7 +158,9 @@ func (b passwords) probe(ctx context.Context) (resolve.Standing, error) {
 		return standing, err
 	}
 	standing.As = s.Email
-	return standing, s.err()
+	err = s.err()
+	standing.Asked = err == nil // by what holds the values, which is on this machine
+	return standing, err
 }
 
 // A status is what bw says of itself.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -13,6 +14,9 @@ type secrets struct {
 	cli
 	project string // for references that name none: its id or its name
 }
+
+// token has what to do when bws has none, or one that is not taken: a human makes another.
+var token = ask.SignIn("export BWS_ACCESS_TOKEN=TOKEN")
 
 type secret struct {
 	ID      string `json:"id"`
@@ -23,7 +27,7 @@ type secret struct {
 
 // bws runs the program with a list of arguments that has no secret in it, and reads what it prints.
 func (b secrets) bws(ctx context.Context, v any, args ...string) error {
-	out, err := b.run(ctx, nil, nil, append(args, "--output=json", "--color=no")...)
+	out, err := b.run(ctx, nil, token, append(args, "--output=json", "--color=no")...)
 	if err != nil {
 		return err
 	}
@@ -180,11 +184,13 @@ func (b secrets) probe(ctx context.Context) (resolve.Standing, error) {
 	standing := resolve.Standing{Through: found.Path, Credential: "environment BWS_ACCESS_TOKEN", Plain: true}
 	if b.setup.Getenv("BWS_ACCESS_TOKEN") == "" {
 		if !tokenFile(b.setup) {
-			return resolve.Standing{Through: found.Path}, resolve.Errorf(resolve.NotLoggedIn, "BWS_ACCESS_TOKEN is not set")
+			return resolve.Standing{Through: found.Path}, resolve.Hinted(resolve.NotLoggedIn, token[resolve.NotLoggedIn], "BWS_ACCESS_TOKEN is not set")
 		}
 		standing.Credential = "file ~/.config/bws/config"
 	}
-	return standing, b.bws(ctx, &[]struct{}{}, "project", "list")
+	err = b.bws(ctx, &[]struct{}{}, "project", "list")
+	standing.Asked = err == nil
+	return standing, err
 }
 
 func (b secrets) list(ctx context.Context) ([]string, error) {

@@ -82,6 +82,7 @@ func (a agent) probe(ctx context.Context) (resolve.Standing, error) {
 	if err != nil && resolve.ClassOf(err) == "" && ctx.Err() == nil { // as it fails when locked
 		err = resolve.Hinted(resolve.Locked, "rbw unlock", "locked")
 	}
+	standing.Asked = err == nil
 	return standing, err
 }
 

@@ -109,7 +109,9 @@ func (s serve) probe(ctx context.Context) (resolve.Standing, error) {
 		return standing, err
 	}
 	standing.As = template.Template.Email
-	return standing, template.Template.err()
+	err := template.Template.err()
+	standing.Asked = err == nil
+	return standing, err
 }
 
 func (s serve) list(ctx context.Context) ([]string, error) {

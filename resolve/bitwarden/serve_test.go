@@ -222,7 +222,7 @@ func TestServeProbeAndList(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	got, err := s.provider(t).Probe(context.Background())
-	if want := (resolve.Standing{Through: s.socket, As: "me@example.com", Credential: "bw serve"}); err != nil || got != want {
+	if want := (resolve.Standing{Through: s.socket, As: "me@example.com", Credential: "bw serve", Asked: true}); err != nil || got != want {
 		t.Errorf("Probe leads to %+v, %v", got, err)
 	}
 	list, err := s.provider(t).List(context.Background())

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getkeyzero/kz/internal/tooltest"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -106,7 +107,7 @@ func TestSecretsAreAskedForTogether(t *testing.T) {
 func TestSecretsRefuse(t *testing.T) {
 	t.Parallel()
 	checkRefusals(t, "bws", map[string]refusal{
-		"signed out": {resolve.NotLoggedIn, "", 1}, "revoked": {resolve.NotLoggedIn, "", 1}, "expired": {resolve.Expired, "", 1},
+		"signed out": {resolve.NotLoggedIn, tokenHint, 1}, "revoked": {resolve.NotLoggedIn, tokenHint, 1}, "expired": {resolve.Expired, tokenHint, 1},
 		"denied": {resolve.Denied, "", 1}, "throttled": {resolve.Throttled, "", 3}, "broken": {resolve.Unreachable, "", 1},
 		"unreachable": {resolve.Unreachable, "", 1}, "unknown": {"", "", 1},
 	})
@@ -130,7 +131,7 @@ func TestSecretsProbeAndList(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, "bws", "", bwsFiles)
 	got, err := s.Probe(context.Background())
-	if err != nil || got.Credential != "environment BWS_ACCESS_TOKEN" || !got.Plain || !strings.HasSuffix(got.Through, "/bws") {
+	if err != nil || got.Credential != "environment BWS_ACCESS_TOKEN" || !got.Plain || !got.Asked || !strings.HasSuffix(got.Through, "/bws") {
 		t.Errorf("Probe leads to %+v, %v", got, err)
 	}
 	list, err := s.List(context.Background())
@@ -139,7 +140,7 @@ func TestSecretsProbeAndList(t *testing.T) {
 		t.Errorf("List leads to %q, %v; want %q", list, err, want)
 	}
 	s.wantCalls(t, "project list"+jsonArgs, "secret list"+jsonArgs)
-	if _, err := newStage(t, "bws", "revoked", nil).Probe(context.Background()); resolve.ClassOf(err) != resolve.NotLoggedIn {
+	if got, err := newStage(t, "bws", "revoked", nil).Probe(context.Background()); resolve.ClassOf(err) != resolve.NotLoggedIn || got.Asked {
 		t.Errorf("a revoked token leads to %v", err)
 	}
 }
@@ -284,7 +285,7 @@ func TestPasswordsProbeAndList(t *testing.T) {
 	for status, class := range map[string]resolve.Class{"unlocked": "", "locked": resolve.Locked, "unauthenticated": resolve.NotLoggedIn, "odd": resolve.Malformed} {
 		s := newStage(t, "bw", "", map[string]string{"status": `{"status":"` + status + `","userEmail":"me@example.com"}`})
 		got, err := s.Probe(context.Background())
-		if resolve.ClassOf(err) != class || got.As != "me@example.com" || got.Credential != "environment BW_SESSION" || !got.Plain {
+		if resolve.ClassOf(err) != class || got.As != "me@example.com" || got.Credential != "environment BW_SESSION" || !got.Plain || got.Asked != (err == nil) {
 			t.Errorf("%s leads to %+v, %v", status, got, err)
 		}
 		s.wantCalls(t, "status --nointeraction --raw")
@@ -376,7 +377,7 @@ func TestAgentProbeAndList(t *testing.T) {
 	for mode, class := range map[string]resolve.Class{"": "", "is locked": resolve.Locked, "signed out": resolve.NotLoggedIn} {
 		s := newStage(t, "rbw", mode, nil)
 		got, err := s.Probe(context.Background())
-		if resolve.ClassOf(err) != class || got.Credential != "rbw agent" || got.Plain {
+		if resolve.ClassOf(err) != class || got.Credential != "rbw agent" || got.Plain || got.Asked != (err == nil) {
 			t.Errorf("%q leads to %+v, %v", mode, got, err)
 		}
 		s.wantCalls(t, "unlocked")
@@ -405,5 +406,30 @@ func TestAnIDIsNoName(t *testing.T) {
 	got := s.fetch(t, id, other)
 	if resolve.ClassOf(got[0].Err) != resolve.NotFound || got[1].Secret.Reveal() != canary {
 		t.Errorf("through bws: %v, and the secret itself %q, %v", got[0].Err, got[1].Secret.Reveal(), got[1].Err)
+	}
+}
+
+// What a human can mend has a command for it, by the program; denied has none.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	for program, hints := range map[string]map[resolve.Class]string{
+		"bw":  mend,
+		"rbw": unlock,
+		"bws": token, // which is never locked
+	} {
+		for _, class := range []resolve.Class{resolve.NotLoggedIn, resolve.Locked, resolve.Expired, resolve.Denied} {
+			exempt := class == resolve.Denied || program == "bws" && class == resolve.Locked
+			if (hints[class] == "") != exempt {
+				t.Errorf("%s, %s: %q", program, class, hints[class])
+			}
+		}
+	}
+	p, err := New(resolve.Setup{Settings: map[string]string{"through": "bws", "program": tooltest.Program(t, "bws")}, Env: []string{"HOME=" + t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.Probe(context.Background())
+	if e, ok := err.(*resolve.Error); !ok || e.Hint != tokenHint {
+		t.Errorf("without a token: %#v", err)
 	}
 }

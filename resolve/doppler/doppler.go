@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
 	"github.com/getkeyzero/kz/resolve/keychain"
@@ -22,7 +23,6 @@ const (
 	defaultAddress = "https://api.doppler.com"
 	secretsPath    = "/v3/configs/config/secrets"
 	most           = 100 // names in one request, for the sake of its address's length
-	login          = "doppler login"
 )
 
 // A Provider asks Doppler.
@@ -170,7 +170,7 @@ func (p *Provider) ask(ctx context.Context, call rest.Call, v any) error {
 		return err
 	}
 	if err := failure(answer); err != nil {
-		return err
+		return ask.Hint(err, p.hints())
 	}
 	return answer.JSON(v)
 }
@@ -186,9 +186,9 @@ func failure(answer rest.Answer) error {
 	}
 	switch {
 	case answer.Status == http.StatusUnauthorized && strings.Contains(said, "expired"):
-		return &resolve.Error{Class: resolve.Expired, Hint: login}
+		return &resolve.Error{Class: resolve.Expired}
 	case answer.Status == http.StatusUnauthorized:
-		return resolve.Hinted(resolve.NotLoggedIn, login, "the token is not valid")
+		return resolve.Errorf(resolve.NotLoggedIn, "the token is not valid")
 	case answer.Status == http.StatusForbidden:
 		return resolve.Errorf(resolve.Denied, "the token may not read this project and config")
 	case answer.Status == http.StatusNotFound:
@@ -251,6 +251,7 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 		} `json:"workplace"`
 	}
 	err = p.ask(ctx, rest.Call{Path: "/v3/me", Header: place{token: c.token}.header()}, &me)
+	standing.Asked = err == nil
 	standing.As = rest.Shown(strings.TrimSpace(me.Workplace.Name + " " + strings.ReplaceAll(me.Type, "_", " ")))
 	return standing, err
 }

@@ -289,7 +289,7 @@ func TestToken(t *testing.T) {
 				return
 			}
 			standing, err := p.Probe(t.Context())
-			want := resolve.Standing{Through: srv.URL, As: `Acme\x1b service token`, Credential: test.lies, Plain: test.lies != "keychain"}
+			want := resolve.Standing{Through: srv.URL, As: `Acme\x1b service token`, Credential: test.lies, Plain: test.lies != "keychain", Asked: true}
 			if err != nil || !reflect.DeepEqual(standing, want) {
 				t.Errorf("Probe gives %+v and %v, want %+v", standing, err, want)
 			}
@@ -304,8 +304,8 @@ func TestTokenThatIsRefused(t *testing.T) {
 		err := p.Fetch(t.Context(), refs("app/dev/A"))[0].Err
 		resttest.Class(t, err, want)
 		resttest.Discreet(t, err, token)
-		if e, ok := err.(*resolve.Error); !ok || e.Hint != "doppler login" {
-			t.Errorf("the hint of %v is not doppler login", err)
+		if e, ok := err.(*resolve.Error); !ok || e.Hint != "unset DOPPLER_TOKEN && doppler login --api-host "+srv.URL {
+			t.Errorf("the hint of %v is %q", err, e.Hint)
 		}
 		_, err = p.Probe(t.Context())
 		resttest.Class(t, err, want)

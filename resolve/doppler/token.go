@@ -10,6 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
 )
@@ -32,6 +33,19 @@ func Present(s resolve.Setup) string {
 		}
 	}
 	return ""
+}
+
+// hints are for the place where the token lies. The token of a file that the settings
+// name is another's to renew.
+func (p *Provider) hints() map[resolve.Class]string {
+	if p.setup.Getenv("DOPPLER_TOKEN") == "" && p.setup.Settings["token_file"] != "" {
+		return nil
+	}
+	login := "doppler login"
+	if p.address != defaultAddress && ask.Plain(p.address) {
+		login += " --api-host " + p.address
+	}
+	return ask.SignIn(ask.Without(p.setup, login, "DOPPLER_TOKEN"))
 }
 
 // A credential is a token and where it lies.
@@ -103,6 +117,7 @@ func (f *finder) credential(dir string) (credential, error) {
 	got, ok := f.tokens[key]
 	if !ok {
 		got.credential, got.err = f.read(dir)
+		got.err = ask.Hint(got.err, f.hints())
 		f.tokens[key] = got
 	}
 	return got.credential, got.err
@@ -118,7 +133,7 @@ func (f *finder) read(dir string) (credential, error) {
 	case f.own.err != nil:
 		return credential{}, f.own.err
 	case scope.Token == "":
-		return credential{}, resolve.Hinted(resolve.NotLoggedIn, login, "there is no token")
+		return credential{}, resolve.Errorf(resolve.NotLoggedIn, "there is no token")
 	case scope.Host != "" && !sameOrigin(scope.Host, f.address):
 		return credential{}, resolve.Errorf(resolve.NotLoggedIn, "the token in %s is for another host", shown)
 	case strings.HasPrefix(scope.Token, inRing):
@@ -138,7 +153,7 @@ func checked(c credential, err error) (credential, error) {
 func (f *finder) fromRing(id string) (credential, error) {
 	got := f.keyring.Fetch(f.ctx, []resolve.Ref{{Path: ringName + "/" + id}})[0]
 	if resolve.ClassOf(got.Err) == resolve.NotFound {
-		return credential{}, resolve.Hinted(resolve.NotLoggedIn, login, "the keychain does not have the token that %s names", shown)
+		return credential{}, resolve.Errorf(resolve.NotLoggedIn, "the keychain does not have the token that %s names", shown)
 	}
 	return credential{got.Secret.Reveal(), "keychain", false}, got.Err
 }

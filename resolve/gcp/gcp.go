@@ -186,7 +186,7 @@ func checksum(data []byte) string {
 func (p *Provider) ask(ctx context.Context, v version, call rest.Call, body any) error {
 	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
-		return err
+		return p.mend(err)
 	}
 	client, err := p.client(v.location)
 	if err != nil {
@@ -201,7 +201,7 @@ func (p *Provider) ask(ctx context.Context, v version, call rest.Call, body any)
 		return err
 	}
 	if err := failure(answer); err != nil {
-		return err
+		return p.mend(err)
 	}
 	return answer.JSON(body)
 }
@@ -312,9 +312,10 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	}
 	c, err := p.found()
 	if err != nil {
-		return standing, err
+		return standing, p.mend(err)
 	}
 	standing.Credential, standing.Plain, standing.As = c.lies, c.plain(), rest.Shown(c.as())
 	_, err = p.session.Get(ctx, p.begin)
-	return standing, err
+	standing.Asked = err == nil
+	return standing, p.mend(err)
 }

@@ -56,11 +56,11 @@ func TestAnswers(t *testing.T) {
 		"root, and no such mount": {map[string]http.HandlerFunc{
 			mountPath: text(403, `{}`), selfPath: text(200, `{"data":{"policies":["root"]}}`)}, `not_found: no mount holds "secret/app"`, 2},
 		"a dead token": {map[string]http.HandlerFunc{
-			mountPath: text(403, `{}`), selfPath: text(403, canary)}, "expired: the token is expired or revoked (vault login)", 2},
+			mountPath: text(403, `{}`), selfPath: text(403, canary)}, "expired: the token is expired or revoked (unset VAULT_TOKEN && vault login)", 2},
 		"it died before the reading": {map[string]http.HandlerFunc{
-			readPath: text(403, `{}`), selfPath: text(403, canary)}, "expired: the token is expired or revoked (vault login)", 3},
+			readPath: text(403, `{}`), selfPath: text(403, canary)}, "expired: the token is expired or revoked (unset VAULT_TOKEN && vault login)", 3},
 		"an agent without a token": {map[string]http.HandlerFunc{
-			mountPath: text(400, `{"errors":["missing client token"]}`)}, "not_logged_in: not signed in (vault login)", 1},
+			mountPath: text(400, `{"errors":["missing client token"]}`)}, "not_logged_in: not signed in (unset VAULT_TOKEN && vault login)", 1},
 		"a bad request": {map[string]http.HandlerFunc{
 			mountPath: text(400, canary)}, "malformed: the store answered with status 400", 1},
 		"no JSON": {map[string]http.HandlerFunc{

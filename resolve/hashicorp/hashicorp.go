@@ -110,7 +110,7 @@ func (p *Provider) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.signIn(ctx, l)
+	return s, s.mend(s.signIn(ctx, l))
 }
 
 // connect returns a session without a token. It sends nothing yet.
@@ -142,7 +142,7 @@ func (p *Provider) connect() (*session, error) {
 	if namespace := p.setup.Setting("namespace", "VAULT_NAMESPACE", "BAO_NAMESPACE"); namespace != "" {
 		header["X-Vault-Namespace"] = namespace
 	}
-	return &session{client: client, header: header, kv: p.setup.Setting("kv")}, nil
+	return &session{client: client, header: header, kv: p.setup.Setting("kv"), hints: p.hints()}, nil
 }
 
 func (p *Provider) caFile() string { return p.setup.Setting("ca_file", "VAULT_CACERT", "BAO_CACERT") }

@@ -73,12 +73,14 @@ func (p *Provider) login() (*login, error) {
 			}
 			return l, nil
 		case want == "token":
-			return nil, resolve.Hinted(resolve.NotLoggedIn, "vault login", "not signed in: %s", missing)
+			return nil, resolve.Hinted(resolve.NotLoggedIn, p.hints()["token"], "not signed in: %s", missing)
+		case want != "" && strings.Contains(missing, "VAULT_"):
+			return nil, resolve.Hinted(resolve.NotLoggedIn, p.hints()[want], "%s: %s", want, missing)
 		case want != "":
 			return nil, resolve.Errorf(resolve.NotLoggedIn, "%s: %s", want, missing)
 		}
 	}
-	return nil, resolve.Hinted(resolve.NotLoggedIn, "vault login", "not signed in")
+	return nil, resolve.Hinted(resolve.NotLoggedIn, p.hints()["token"], "not signed in")
 }
 
 func (p *Provider) byToken() (*login, string) {

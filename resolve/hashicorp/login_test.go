@@ -56,19 +56,19 @@ func TestOrder(t *testing.T) {
 		"a JWT before GitHub's":    {map[string]string{"role": "r"}, append(slices.Clone(github), "VAULT_ID_TOKEN=x"), "jwt: environment VAULT_ID_TOKEN"},
 		"a file before GitHub's":   {with(nil, "token_file", "role_id"), github, "jwt: file ~/id"},
 		"GitHub without a role":    {map[string]string{"auth": "jwt"}, github, "not_logged_in: jwt: no role"},
-		"half of GitHub's":         {map[string]string{"auth": "jwt", "role": "r"}, github[:1], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
-		"the other half":           {map[string]string{"auth": "jwt", "role": "r"}, github[1:], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
+		"half of GitHub's":         {map[string]string{"auth": "jwt", "role": "r"}, github[:1], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions (export VAULT_ID_TOKEN=ID_TOKEN)"},
+		"the other half":           {map[string]string{"auth": "jwt", "role": "r"}, github[1:], "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions (export VAULT_ID_TOKEN=ID_TOKEN)"},
 		"then the certificate":     {with(nil, "token_file", "role_id", "jwt_file"), nil, "cert: file ~/id"},
 		"then the password":        {with(nil, "token_file", "role_id", "jwt_file", "client_key"), nil, "userpass: file ~/id"},
 		"then nothing":             {with(nil, "token_file", "role_id", "jwt_file", "client_key", "username"), nil, "not_logged_in: not signed in (vault login)"},
 		"the setting, not token":   {with(map[string]string{"auth": "userpass"}), []string{"VAULT_TOKEN=x"}, "userpass: file ~/id"},
 		"the setting and no token": {map[string]string{"auth": "token"}, nil, "not_logged_in: not signed in: no VAULT_TOKEN and no ~/.vault-token (vault login)"},
 		"no role_id":               {map[string]string{"auth": "approle"}, []string{"VAULT_TOKEN=x"}, "not_logged_in: approle: no role_id"},
-		"no secret_id":             {map[string]string{"auth": "approle", "role_id": "a"}, nil, "not_logged_in: approle: no secret_id_file and no VAULT_SECRET_ID"},
+		"no secret_id":             {map[string]string{"auth": "approle", "role_id": "a"}, nil, "not_logged_in: approle: no secret_id_file and no VAULT_SECRET_ID (export VAULT_SECRET_ID=SECRET_ID)"},
 		"no role for Kubernetes":   {map[string]string{"auth": "kubernetes"}, nil, "not_logged_in: kubernetes: no role"},
 		"no account":               {map[string]string{"auth": "kubernetes", "role": "r", "jwt_file": "/nonexistent/t"}, nil, "not_logged_in: kubernetes: no file /nonexistent/t"},
 		"no role for JWT":          {map[string]string{"auth": "jwt"}, nil, "not_logged_in: jwt: no role"},
-		"no JWT":                   {map[string]string{"auth": "jwt", "role": "r"}, nil, "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions"},
+		"no JWT":                   {map[string]string{"auth": "jwt", "role": "r"}, nil, "not_logged_in: jwt: no jwt_file, no VAULT_ID_TOKEN and no token of GitHub Actions (export VAULT_ID_TOKEN=ID_TOKEN)"},
 		"no certificate":           {map[string]string{"auth": "cert"}, nil, "not_logged_in: cert: no client_cert and client_key"},
 		"no password":              {map[string]string{"auth": "userpass", "username": "me"}, nil, "not_logged_in: userpass: no username and password_file"},
 		"AWS if asked for":         {map[string]string{"auth": "aws"}, nil, "aws: the AWS credentials"},
@@ -148,13 +148,13 @@ func TestSignInFails(t *testing.T) {
 		"second factor":  {200, `{"auth":{"client_token":"","mfa_requirement":{"mfa_request_id":"x"}}}`, nil, "prompt_needed: the server asks for a second factor", 1},
 		"no token":       {200, `{}`, nil, "malformed: the store's answer is not of its form", 1},
 		"no JSON":        {200, canary, nil, "malformed: the store's answer is not of its form", 1},
-		"odd token":      {200, `{"auth":{"client_token":"hunter2\r\nX-Evil: 1"}}`, nil, "not_logged_in: the token in environment VAULT_SECRET_ID is not one", 1},
+		"odd token":      {200, `{"auth":{"client_token":"hunter2\r\nX-Evil: 1"}}`, nil, "not_logged_in: the token in environment VAULT_SECRET_ID is not one (export VAULT_SECRET_ID=SECRET_ID)", 1},
 		"no file":        {200, signedIn, map[string]string{"secret_id_file": dir + "/none"}, "not_logged_in: no file " + dir + "/none", 0},
 		"two lines":      {200, signedIn, map[string]string{"secret_id_file": dir + "/two"}, "not_logged_in: " + dir + "/two does not have one line", 0},
 		"empty file":     {200, signedIn, map[string]string{"secret_id_file": dir + "/empty"}, "not_logged_in: " + dir + "/empty does not have one line", 0},
 		"a directory":    {200, signedIn, map[string]string{"secret_id_file": dir}, "not_logged_in: no file " + dir, 0},
 		"no pair":        {200, signedIn, map[string]string{"client_cert": dir + "/two", "client_key": dir + "/two"}, "not_logged_in: " + dir + "/two and " + dir + "/two are not a certificate and its key", 0},
-		"no token in it": {200, signedIn, map[string]string{"auth": "token", "token_file": dir + "/token"}, "not_logged_in: the token in file " + dir + "/token is not one", 0},
+		"no token in it": {200, signedIn, map[string]string{"auth": "token", "token_file": dir + "/token"}, "not_logged_in: the token in file " + dir + "/token is not one ((umask 077 && vault login -token-only >" + dir + "/token))", 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestProbe(t *testing.T) {
 	s := newStandIn(t, nil)
 	setup := s.setup(t)
 	got, err := provider(t, setup).Probe(t.Context())
-	if want := (resolve.Standing{Through: s.URL, As: "token, for another 1h0m0s", Credential: "environment VAULT_TOKEN", Plain: true}); got != want || err != nil {
+	if want := (resolve.Standing{Through: s.URL, As: "token, for another 1h0m0s", Credential: "environment VAULT_TOKEN", Plain: true, Asked: true}); got != want || err != nil {
 		t.Errorf("Probe gives %+v, %v, want %+v", got, err, want)
 	}
 	same(t, "requests", s.requests(), []string{"GET " + selfPath})

@@ -21,12 +21,12 @@ func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	if err != nil {
 		return standing, err
 	}
-	if err := s.signIn(ctx, l); err != nil {
+	if err := s.mend(s.signIn(ctx, l)); err != nil {
 		return standing, err
 	}
 	who := s.lookup(ctx)
 	if who.err == nil {
-		standing.As = who.String()
+		standing.As, standing.Asked = who.String(), true
 	}
 	return standing, who.err
 }

@@ -177,7 +177,7 @@ func TestServer(t *testing.T) {
 			{"old/data/app#user?version=1", `malformed: the mount "old" keeps no versions`},
 			{"old/never#a", `not_found: no secret at "old/never"`},
 			{"nowhere/app#a", `not_found: no mount holds "nowhere/app"`},
-			{"sys/health#a", `malformed: the mount of "sys/health" does not hold keys and values`},
+			{"sys/health#a", `malformed: the server's own paths have no secrets for kz`},
 		}
 		var paths, want []string
 		for _, test := range tests {
@@ -207,7 +207,7 @@ func TestServer(t *testing.T) {
 		dead := provider(t, s.setup(t, nil, "VAULT_TOKEN="+short))
 		same(t, "alive", fetch(t, t.Context(), dead, "secret/app"), []string{"fourth"})
 		s.do(t, "POST", "auth/token/revoke", dict{"token": short})
-		want := "expired: the token is expired or revoked (vault login)"
+		want := "expired: the token is expired or revoked (unset VAULT_TOKEN && vault login -address=" + s.Address + ")"
 		same(t, "revoked", fetch(t, t.Context(), dead, "secret/app", "secret/b"), []string{want, want})
 		invented := provider(t, s.setup(t, map[string]string{"kv": "2"}, "VAULT_TOKEN="+canaryToken))
 		same(t, "invented", fetch(t, t.Context(), invented, "secret/app"), []string{want})
@@ -314,7 +314,7 @@ func testList(t *testing.T, s *server, root *Provider) {
 	}
 	same(t, "what one right shows", got, []string{"secret/app", "secret/gone", "secret/new"})
 	dead := provider(t, s.setup(t, nil, "VAULT_TOKEN="+canaryToken))
-	if _, err = dead.List(t.Context()); line(t, err) != "expired: the token is expired or revoked (vault login)" {
+	if _, err = dead.List(t.Context()); line(t, err) != "expired: the token is expired or revoked (unset VAULT_TOKEN && vault login -address="+s.Address+")" {
 		t.Errorf("with a dead token List gives %v", err)
 	}
 }

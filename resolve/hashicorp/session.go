@@ -17,6 +17,7 @@ type session struct {
 	header map[string]string // of every request: after signIn the token among them
 	kv     string            // the setting
 	auth   string            // how the token was got, for hints
+	hints  map[string]string // by auth
 
 	mounting sync.Mutex // one asks, so that those that wait find its answer
 	mounts   []mount
@@ -71,10 +72,7 @@ func (s *session) failure(ctx context.Context, a rest.Answer) error {
 }
 
 func (s *session) signedOut(class resolve.Class, cause string) error {
-	if s.auth == "token" {
-		return resolve.Hinted(class, "vault login", "%s", cause)
-	}
-	return &resolve.Error{Class: class, Cause: cause}
+	return resolve.Hinted(class, s.hints[s.auth], "%s", cause)
 }
 
 // self is what the server says about the token.

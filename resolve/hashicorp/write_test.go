@@ -34,7 +34,7 @@ func TestStoreAnswers(t *testing.T) {
 	}{
 		"written":          {nil, text(200, `{"data":{"version":2}}`), "", 1},
 		"denied":           {nil, text(403, canary), "denied: access denied", 1},
-		"token died":       {map[string]http.HandlerFunc{selfPath: text(403, canary)}, text(403, canary), "expired: the token is expired or revoked (vault login)", 1},
+		"token died":       {map[string]http.HandlerFunc{selfPath: text(403, canary)}, text(403, canary), "expired: the token is expired or revoked (unset VAULT_TOKEN && vault login)", 1},
 		"throttled":        {nil, text(429, canary), "throttled: too many requests", 1},
 		"failing, once":    {nil, text(500, canary), "unreachable: the store answered with status 500", 1},
 		"sealed":           {nil, text(503, `{"errors":["Vault is sealed"]}`), "locked: the server is sealed (vault operator unseal)", 1},

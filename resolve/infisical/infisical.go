@@ -204,7 +204,7 @@ func (p *Provider) list(ctx context.Context, path string, query url.Values, more
 func (p *Provider) ask(ctx context.Context, call rest.Call, v any) error {
 	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
-		return err
+		return p.mend(err)
 	}
 	call.Header = map[string]string{"Authorization": "Bearer " + s.token}
 	answer, err := p.client.Do(ctx, call)
@@ -212,7 +212,10 @@ func (p *Provider) ask(ctx context.Context, call rest.Call, v any) error {
 		return err
 	}
 	if err := failure(answer); err != nil {
-		return s.mended(err)
+		if s.mend != "" {
+			return s.mended(err)
+		}
+		return p.mend(err)
 	}
 	return answer.JSON(v)
 }
@@ -288,19 +291,14 @@ func (p *Provider) List(ctx context.Context) ([]string, error) {
 }
 
 // Probe implements [resolve.Prober]. Where the settings say a folder it is looked at,
-// without values; else signing in is all that can be tried.
+// without values; else what any token may be asked for.
 func (p *Provider) Probe(ctx context.Context) (resolve.Standing, error) {
 	standing := resolve.Standing{Through: p.address}
 	s, err := p.session.Get(ctx, p.begin)
 	if err != nil {
-		return standing, err
+		return standing, p.mend(err)
 	}
 	standing.As, standing.Credential, standing.Plain = s.as, s.lies, s.plain
-	if at := p.own(); at.check() == nil {
-		_, err = p.contents(ctx, at, false)
-	}
-	if err == errNoRoute { // from a server that answered, and would give values to any more
-		err = nil
-	}
+	standing.Asked, err = p.tried(ctx)
 	return standing, err
 }

@@ -309,7 +309,7 @@ func TestSignIn(t *testing.T) {
 			resttest.Discreet(t, err, "canary")
 			if test.as == "" {
 				resttest.Class(t, err, resolve.Class(strings.TrimPrefix(test.want, "!")))
-			} else if want := (resolve.Standing{Through: srv.URL, As: test.as, Credential: test.lies, Plain: true}); err != nil || standing != want {
+			} else if want := (resolve.Standing{Through: srv.URL, As: test.as, Credential: test.lies, Plain: true, Asked: true}); err != nil || standing != want {
 				t.Errorf("Probe gives %+v and %v, want %+v", standing, err, want)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/getkeyzero/kz/internal/awsidentity"
 	"github.com/getkeyzero/kz/internal/githubid"
@@ -179,6 +180,32 @@ func (p *Provider) withAWS(ctx context.Context) (session, error) {
 		"iamRequestBody":    base64.StdEncoding.EncodeToString([]byte(r.Body)),
 		"iamRequestHeaders": base64.StdEncoding.EncodeToString(data),
 	})
+}
+
+// tried reports whether the server knows the token. A server that lacks what is asked for
+// says nothing about that, and one may not be let list projects but read a folder.
+func (p *Provider) tried(ctx context.Context) (bool, error) {
+	var err error
+	if at := p.own(); at.check() == nil {
+		if _, err = p.contents(ctx, at, false); err == errNoRoute { // an old one, which gives values or nothing
+			return false, nil
+		}
+		return err == nil, err
+	}
+	s, err := p.session.Get(ctx, p.begin)
+	if err != nil {
+		return false, p.mend(err)
+	}
+	path := "/api/v1/projects"
+	if strings.HasPrefix(s.token, "st.") {
+		path = "/api/v2/service-token"
+	}
+	err = p.ask(ctx, rest.Call{Path: path}, &struct{}{})
+	switch resolve.ClassOf(err) {
+	case resolve.Denied, resolve.NotFound:
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // login has a session's token made.

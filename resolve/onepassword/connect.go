@@ -18,6 +18,7 @@ type connect struct {
 	client  *rest.Client
 	address string
 	token   string
+	mend    string
 }
 
 // ids are what 1Password makes of 26 letters and digits. A title may look like one.
@@ -31,10 +32,10 @@ func (c *connect) call(ctx context.Context, call rest.Call, v any) error {
 		return err
 	}
 	if answer.Status == http.StatusUnauthorized && bytes.Contains(bytes.ToLower(answer.Body), []byte("expired")) {
-		return resolve.Errorf(resolve.Expired, "the token in OP_CONNECT_TOKEN is expired")
+		return resolve.Hinted(resolve.Expired, c.mend, "the token in OP_CONNECT_TOKEN is expired")
 	}
 	if answer.Status == http.StatusUnauthorized {
-		return resolve.Errorf(resolve.NotLoggedIn, "the token in OP_CONNECT_TOKEN is not valid")
+		return resolve.Hinted(resolve.NotLoggedIn, c.mend, "the token in OP_CONNECT_TOKEN is not valid")
 	}
 	if err := answer.Err(); err != nil || v == nil {
 		return err
@@ -172,7 +173,9 @@ func only(what, name string, candidates map[string]string) (string, error) {
 func (c *connect) probe(ctx context.Context) (resolve.Standing, error) {
 	standing := resolve.Standing{Through: c.address, Credential: "environment OP_CONNECT_TOKEN", Plain: true}
 	var vaults []struct{ ID string }
-	return standing, c.call(ctx, rest.Call{Path: "/v1/vaults"}, &vaults)
+	err := c.call(ctx, rest.Call{Path: "/v1/vaults"}, &vaults)
+	standing.Asked = err == nil
+	return standing, err
 }
 
 func (c *connect) list(ctx context.Context) ([]summary, error) {

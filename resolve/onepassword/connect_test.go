@@ -419,7 +419,7 @@ func TestConnectProbeAndList(t *testing.T) {
 	s := newServer(t)
 	p := s.provider(t, s.URL)
 	standing, err := p.Probe(context.Background())
-	if want := (resolve.Standing{Through: s.URL, Credential: "environment OP_CONNECT_TOKEN", Plain: true}); err != nil || standing != want {
+	if want := (resolve.Standing{Through: s.URL, Credential: "environment OP_CONNECT_TOKEN", Plain: true, Asked: true}); err != nil || standing != want {
 		t.Errorf("Probe leads to %+v, %v", standing, err)
 	}
 	list, err := p.List(context.Background())

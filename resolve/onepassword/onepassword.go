@@ -8,6 +8,7 @@ import (
 	"context"
 	"regexp"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/resolve"
@@ -58,15 +59,18 @@ func viaConnect(s resolve.Setup) bool {
 }
 
 func newConnect(s resolve.Setup) (*connect, error) {
-	token := s.Getenv("OP_CONNECT_TOKEN")
+	token, mend := s.Getenv("OP_CONNECT_TOKEN"), ask.Without(s, "op signin", "OP_CONNECT_TOKEN")
+	if s.Settings["address"] != "" { // where op could not ask
+		mend = "export OP_CONNECT_TOKEN=TOKEN"
+	}
 	if token == "" {
-		return nil, resolve.Errorf(resolve.NotLoggedIn, "OP_CONNECT_TOKEN is not set")
+		return nil, resolve.Hinted(resolve.NotLoggedIn, mend, "OP_CONNECT_TOKEN is not set")
 	}
 	client, err := rest.New(rest.Options{
 		Address: s.Setting("address", "OP_CONNECT_HOST"),
 		CAFile:  s.Setting("ca_file"),
 	})
-	return &connect{client, s.Setting("address", "OP_CONNECT_HOST"), token}, err
+	return &connect{client, s.Setting("address", "OP_CONNECT_HOST"), token, mend}, err
 }
 
 // accounts are what op's --account and a shell take without quotes.

@@ -52,8 +52,8 @@ func (p *program) hints() map[resolve.Class]string {
 	if p.account != "" {
 		signIn += " --account " + p.account
 	}
-	if p.setup.Getenv("OP_SERVICE_ACCOUNT_TOKEN") != "" {
-		signIn = "" // there is nobody to sign in: the token is another's to renew
+	if signIn = ask.Without(p.setup, signIn, "OP_SERVICE_ACCOUNT_TOKEN"); strings.HasPrefix(p.variable(), "environment OP_SESSION_") {
+		signIn = `eval "$(` + signIn + `)"` // which sets the variable anew
 	}
 	return map[resolve.Class]string{resolve.NotLoggedIn: signIn, resolve.Expired: signIn, resolve.Locked: signIn, resolve.PromptNeeded: signIn}
 }
@@ -228,6 +228,7 @@ func (p *program) probe(ctx context.Context) (resolve.Standing, error) {
 	}
 	if standing.Plain {
 		err = p.json(ctx, &[]struct{}{}, nil, "vault", "list")
+		standing.Asked = err == nil
 	}
 	return standing, err
 }

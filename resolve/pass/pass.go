@@ -216,13 +216,13 @@ func (p *Provider) check(path string) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return resolve.Errorf(resolve.Denied, "%q cannot be examined", path)
 	case Present(resolve.Setup{Settings: map[string]string{"store": p.store}}) == "":
-		return uninitialized(p.store)
+		return p.uninitialized()
 	}
 	return resolve.Errorf(resolve.NotFound, "no entry %q", path)
 }
 
-func uninitialized(store string) error {
-	return resolve.Errorf(resolve.NotLoggedIn, "%s is not a password store", printable.Text(store))
+func (p *Provider) uninitialized() error {
+	return resolve.Hinted(resolve.NotLoggedIn, p.begin(), "%s is not a password store", printable.Text(p.store))
 }
 
 // Store implements [resolve.Storer]. Only the line that the reference names is
@@ -263,7 +263,7 @@ func (p *Provider) Probe(context.Context) (resolve.Standing, error) {
 	}
 	id, err := os.ReadFile(filepath.Join(p.store, ".gpg-id"))
 	if err != nil {
-		return standing, uninitialized(p.store)
+		return standing, p.uninitialized()
 	}
 	line, _, _ := strings.Cut(string(id), "\n")
 	standing.As = printable.Text(strings.TrimSpace(line))
@@ -315,7 +315,7 @@ func (p *Provider) walk(ctx context.Context) (names []string, err error) {
 		return ctx.Err()
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, uninitialized(p.store)
+		return nil, p.uninitialized()
 	}
 	return names, err
 }
@@ -330,10 +330,26 @@ func plain(path string) bool {
 
 // unlock returns the command by which a human unlocks the agent.
 func (p *Provider) unlock(path string) string {
-	if !plain(path) || p.setting != "" && !plain(p.setting) || p.program != p.dialect.program {
+	if !plain(path) {
 		return ""
 	}
-	hint := p.program + " show " + path + " >/dev/null"
+	return p.command(" show " + path + " >/dev/null")
+}
+
+// begin returns the command by which a human makes the store.
+func (p *Provider) begin() string {
+	if p.dialect.program == gopass.program {
+		return p.command(" setup")
+	}
+	return p.command(" init KEY-ID")
+}
+
+// command returns what can be pasted to run the program on the store, if that can.
+func (p *Provider) command(args string) string {
+	if p.setting != "" && !plain(p.setting) || p.program != p.dialect.program {
+		return ""
+	}
+	hint := p.program + args
 	if p.setting != "" {
 		hint = "PASSWORD_STORE_DIR=" + p.setting + " " + hint
 	}

@@ -32,7 +32,7 @@ func (p *Provider) why(out tool.Outcome, path string) error {
 	case bytes.Contains(out.Stderr, []byte("is not in the password store")):
 		return resolve.Errorf(resolve.NotFound, "no entry %q", path)
 	case bytes.Contains(out.Stderr, []byte("Error: You must run:")), out.State.ExitCode() == 6 && p.dialect.program == gopass.program:
-		return resolve.Errorf(resolve.NotLoggedIn, "the password store is not set up")
+		return resolve.Hinted(resolve.NotLoggedIn, p.begin(), "the password store is not set up")
 	}
 	return out.Err()
 }

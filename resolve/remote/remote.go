@@ -89,8 +89,12 @@ func find(runner *tool.Runner, programs []string) (tool.Program, error) {
 		}
 		return runner.Find(path)
 	}
-	return tool.Program{}, resolve.Errorf(resolve.NoTool, "%s is not installed beside kz", filepath.Base(programs[0]))
+	name := filepath.Base(programs[0])
+	return tool.Program{}, resolve.Hinted(resolve.NoTool, installs[name], "%s is not installed beside kz", name)
 }
+
+// installs are the commands, in kz's own folder, that install its helpers.
+var installs = map[string]string{"kz-fetch": "./install.sh", "kz-fetch-sops": "./install.sh --sops"}
 
 // Close ends what is under way.
 func (f *Fetcher) Close() { f.runner.Close() }

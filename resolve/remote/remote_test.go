@@ -361,6 +361,12 @@ func TestFind(t *testing.T) {
 		return full
 	}
 	place("elsewhere/kz-fetch")
+	for name, hint := range map[string]string{"kz-fetch": "./install.sh", "kz-fetch-sops": "./install.sh --sops", "mine": ""} {
+		_, err := find(nil, []string{filepath.Join(t.TempDir(), name)})
+		if e, ok := errors.AsType[*resolve.Error](err); !ok || e.Class != resolve.NoTool || e.Hint != hint {
+			t.Errorf("without %s: %#v, want hint %q", name, err, hint)
+		}
+	}
 	if path, err := look(); resolve.ClassOf(err) != resolve.NoTool || !strings.Contains(err.Error(), "kz-fetch is not installed beside kz") {
 		t.Errorf("found %q, %v", path, err)
 	}

@@ -65,6 +65,8 @@ func (p *Provider) read(name string) (resolve.Secret, error) {
 }
 
 // check returns nil if there is a directory that nobody but the user and root can write.
+// What it says has no hint: credentials are given by the unit's file, and no command that
+// could be pasted here starts a service anew.
 func (p *Provider) check() error {
 	if !filepath.IsAbs(p.dir) {
 		return resolve.Errorf(resolve.NotLoggedIn, "%s is not set: this is not a service to which systemd gave credentials", variable)

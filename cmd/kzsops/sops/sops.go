@@ -27,6 +27,7 @@ import (
 	"github.com/getsops/sops/v3/logging"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/internal/projectfile"
 	"github.com/getkeyzero/kz/internal/tool"
 	"github.com/getkeyzero/kz/internal/tree"
@@ -196,7 +197,27 @@ func refused(src projectfile.File, kinds []string, err error) error {
 	if class == "" || class == resolve.NotFound {
 		class = resolve.Denied
 	}
-	return resolve.Errorf(class, "%v: no key of this machine opens it (it is for %s)", src, strings.Join(kinds, ", "))
+	return resolve.Hinted(class, hint(class, src, kinds), "%v: no key of this machine opens it (it is for %s)", src, strings.Join(kinds, ", "))
+}
+
+// hint returns what lets one in: with a key that is not the file's, that whoever can open
+// it encrypts it anew for the keys that .sops.yaml has by now.
+func hint(class resolve.Class, src projectfile.File, kinds []string) string {
+	path := src.Path()
+	switch {
+	case class == resolve.Denied && ask.Plain(path):
+		return "sops updatekeys " + path
+	case class == resolve.Locked && ask.Plain(path): // its program asks at the terminal
+		return "sops decrypt " + path + " >/dev/null"
+	case class == resolve.NotLoggedIn, class == resolve.Expired:
+		return logins[kinds[0]]
+	}
+	return ""
+}
+
+// logins are by the kind of the first key.
+var logins = map[string]string{
+	"kms": "aws sso login", "gcp_kms": "gcloud auth application-default login", "azure_kv": "az login", "hc_vault": "vault login",
 }
 
 // find returns the whole text, or the value that the keys lead to.
