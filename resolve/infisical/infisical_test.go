@@ -175,7 +175,7 @@ func TestStoreWithIdentity(t *testing.T) {
 			return provider(t, setup(t, &resttest.Server{URL: address, CAFile: caFile},
 				"INFISICAL_UNIVERSAL_AUTH_CLIENT_ID=id", "INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET=canarysecret"))
 		},
-		Ref: "p1/dev/A", Path: secretsPath, Token: "canarysecret",
+		Ref: "p1/dev/A", Path: secretsPath, SignIn: "/api/v1/auth/universal-auth/login", Token: "canarysecret",
 		Answer: func(value string) http.HandlerFunc {
 			return (&standIn{folders: object{"p1 dev /": object{"secrets": []object{item("A", value)}}}}).ServeHTTP
 		},
