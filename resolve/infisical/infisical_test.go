@@ -220,6 +220,38 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// An answer for another folder, or of other names, is not taken for what was asked for.
+func TestAnswersThatAreNotMeant(t *testing.T) {
+	at := func(name, environment, path string) object {
+		s := item(name, "canary")
+		s["environment"], s["secretPath"] = environment, path
+		return s
+	}
+	imported := []object{{"environment": "base", "secretPath": "/", "secrets": []object{at("A", "base", "/")}}}
+	for name, test := range map[string]struct {
+		answer object
+		want   string
+	}{
+		"as it was asked":         {object{"secrets": []object{at("A", "dev", "/db")}}, "canary"},
+		"with a slash at its end": {object{"secrets": []object{at("A", "dev", "/db/")}}, "canary"},
+		"without a place":         {object{"secrets": []object{item("A", "canary")}}, "canary"},
+		"another environment":     {object{"secrets": []object{at("A", "prd", "/db")}}, "!malformed"},
+		"another path":            {object{"secrets": []object{at("A", "dev", "/")}}, "!malformed"},
+		"a path below":            {object{"secrets": []object{at("A", "dev", "/db/old")}}, "!malformed"},
+		"another beside it":       {object{"secrets": []object{at("A", "dev", "/db"), at("B", "prd", "/db")}}, "!malformed"},
+		"other names":             {object{"secrets": []object{at("B", "dev", "/db"), at("a", "dev", "/db")}}, "!not_found"},
+		"imported from elsewhere": {object{"secrets": []object{at("B", "dev", "/db")}, "imports": imported}, "canary"},
+	} {
+		for _, old := range []bool{false, true} {
+			srv := resttest.Start(t, (&standIn{folders: object{"p1 dev /db": test.answer}, old: old}).ServeHTTP)
+			p := provider(t, setup(t, srv, "INFISICAL_TOKEN="+token))
+			if got := outcomes(t, p.Fetch(t.Context(), refs("p1/dev/db/A"))); got[0] != test.want {
+				t.Errorf("%s: Fetch gives %q, want %q", name, got[0], test.want)
+			}
+		}
+	}
+}
+
 func TestPathOfTheSettings(t *testing.T) {
 	srv := resttest.Start(t, (&standIn{folders: folders}).ServeHTTP)
 	for _, path := range []string{"db/main", "/db/main", "/db/main/"} {
