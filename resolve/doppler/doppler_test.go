@@ -145,6 +145,30 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// An answer of other names is not taken for what was asked for, nor one among them.
+func TestAnswersThatAreNotMeant(t *testing.T) {
+	value := func(text string) any { return map[string]any{"raw": "canary", "computed": text} }
+	for name, test := range map[string]struct {
+		secrets any
+		want    []string
+	}{
+		"other names":         {map[string]any{"C": value("canary"), "a": value("canary"), "A ": value("canary")}, []string{"!not_found", "!not_found"}},
+		"one, and others":     {map[string]any{"B": value("2"), "C": value("canary")}, []string{"!not_found", "2"}},
+		"none":                {map[string]any{}, []string{"!not_found", "!not_found"}},
+		"null for one":        {map[string]any{"A": nil, "B": value("2")}, []string{"!not_found", "2"}},
+		"a list":              {[]any{value("canary")}, []string{"!malformed", "!malformed"}},
+		"a text for a secret": {map[string]any{"A": "canary"}, []string{"!malformed", "!malformed"}},
+	} {
+		srv := resttest.Start(t, func(w http.ResponseWriter, _ *http.Request) {
+			resttest.Answer(w, 200, map[string]any{"secrets": test.secrets, "success": true})
+		})
+		got := outcomes(t, provider(t, setup(t, srv, "DOPPLER_TOKEN="+token)).Fetch(t.Context(), refs("app/dev/A", "app/dev/B")))
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: Fetch gives %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestFetchOfMany(t *testing.T) {
 	config := map[string]any{}
 	var paths []string

@@ -252,6 +252,8 @@ func (c credentials) refusal(ctx context.Context, b *bound, err error) error {
 		return known
 	case b.err != nil:
 		return rest.Failure(ctx, b.err)
+	case b.status/100 == 3: // of x/oauth2's error only the text is left
+		return resolve.Errorf(resolve.Unreachable, "the token endpoint sends elsewhere, which kz does not follow")
 	case b.status < 400:
 		return resolve.Errorf(resolve.Malformed, "%s: no token could be made of it", strings.TrimPrefix(c.lies, "file "))
 	case b.status == http.StatusTooManyRequests, b.status >= 500, b.status == http.StatusForbidden:

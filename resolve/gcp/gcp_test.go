@@ -191,7 +191,7 @@ func TestStore(t *testing.T) {
 		New: func(t *testing.T, address, caFile string) resolve.Provider {
 			return provider(t, setup(t, address, caFile))
 		},
-		Ref: "A", Path: "/v1/", Token: access,
+		Ref: "A", Path: "/v1/", SignIn: "/token", Token: access,
 		Answer: func(value string) http.HandlerFunc {
 			return (&standIn{secrets: map[string]string{"projects/p1/secrets/A/versions/latest": value}}).ServeHTTP
 		},
@@ -475,6 +475,38 @@ func TestNoMetadataService(t *testing.T) {
 }
 
 // All kinds of credentials keep the deadline, though x/oauth2 does not for all.
+// What proves who one is goes to the token endpoint that the credentials name, if that
+// is who it says, and to no other.
+func TestTokenEndpointAlone(t *testing.T) {
+	t.Parallel()
+	other := resttest.Start(t, (&standIn{}).ServeHTTP)
+	srv := resttest.Start(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusPermanentRedirect)
+	})
+	key, subject := privateKey(t), write(t, filepath.Join(t.TempDir(), "subject"), "canary-subject")
+	for name, file := range map[string]object{
+		"service account": {"type": "service_account", "private_key": key},
+		"user":            {"type": "authorized_user", "refresh_token": refresh},
+		"federated": {"type": "external_account", "audience": "a", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+			"credential_source": object{"file": subject}},
+	} {
+		for address, asked := range map[string]int{
+			srv.URL: 1, strings.Replace(other.URL, "127.0.0.1", "localhost", 1): 0, // for which no certificate is
+		} {
+			file["token_uri"], file["token_url"] = address+"/token", address+"/sts"
+			s := setup(t, srv.URL, srv.CAFile)
+			s.Env = append(s.Env, "GOOGLE_APPLICATION_CREDENTIALS="+write(t, filepath.Join(s.Home(), "key.json"), file))
+			before := len(srv.Requests())
+			if got := outcomes(t, provider(t, s).Fetch(t.Context(), refs("A"))); !slices.Equal(got, []string{"!unreachable"}) {
+				t.Errorf("%s: Fetch gives %q", name, got)
+			}
+			if n := len(srv.Requests()) - before; n != asked || len(other.Requests()) > 0 {
+				t.Errorf("%s: asked %d times, and the other %d times", name, n, len(other.Requests()))
+			}
+		}
+	}
+}
+
 func TestTokenEndpointThatNeverAnswers(t *testing.T) {
 	t.Parallel()
 	srv := resttest.Start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkeyzero/kz/internal/rest/resttest"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -235,6 +236,33 @@ func TestDeadline(t *testing.T) {
 				want = "denied: access denied"
 			}
 			same(t, "results", got, []string{want, want})
+		})
+	}
+}
+
+// A server that takes connections and never speaks, for the secret as for the sign-in.
+func TestMute(t *testing.T) {
+	t.Parallel()
+	address := resttest.Mute(t)
+	for name, env := range map[string][]string{
+		"token":   {"VAULT_TOKEN=" + canaryToken},
+		"approle": {"VAULT_ROLE_ID=id", "VAULT_SECRET_ID=hunter2-secret-id"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			setup := resolve.Setup{Env: append(env, "HOME="+t.TempDir(), "VAULT_ADDR="+address)}
+			const deadline = 300 * time.Millisecond
+			var took time.Duration
+			for range 3 { // the machine may be busy with something else
+				start := time.Now()
+				got := fetch(t, within(t, deadline), provider(t, setup), "secret/app", "secret/b")
+				want := "timeout: context deadline exceeded"
+				same(t, "results", got, []string{want, want})
+				if took = time.Since(start); took <= deadline+100*time.Millisecond {
+					return
+				}
+			}
+			t.Errorf("Fetch took %v", took)
 		})
 	}
 }

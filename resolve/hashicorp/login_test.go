@@ -126,6 +126,30 @@ func TestSignsInOnce(t *testing.T) {
 	}
 }
 
+// What proves who one is goes to the server that is named, if that is who it says, and
+// to no other.
+func TestSignInAlone(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		elsewhere := newStandIn(t, nil)
+		s := newStandIn(t, map[string]http.HandlerFunc{"/v1/auth/approle/login": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL+r.URL.Path, status)
+		}})
+		setup := s.setup(t)
+		setup.Env = append(setup.Env[:2], "VAULT_SECRET_ID=hunter2-secret-id", "VAULT_ROLE_ID=id")
+		got := fetch(t, t.Context(), provider(t, setup), "secret/app")
+		same(t, "results", got, []string{"unreachable: the store sends elsewhere, which kz does not follow"})
+		same(t, "requests", s.requests(), []string{"POST /v1/auth/approle/login"})
+		same(t, "requests elsewhere", elsewhere.requests(), nil)
+	}
+	s := newStandIn(t, nil)
+	setup := s.setup(t)
+	setup.Env = append(setup.Env[:1], "VAULT_ADDR="+strings.Replace(s.URL, "127.0.0.1", "localhost", 1), "VAULT_SECRET_ID=hunter2-secret-id", "VAULT_ROLE_ID=id")
+	got := fetch(t, t.Context(), provider(t, setup), "secret/app")
+	same(t, "results", got, []string{"unreachable: the store's certificate is not trusted: it is not for localhost"})
+	same(t, "requests", s.requests(), nil)
+}
+
 func TestSignInFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -139,6 +139,18 @@ type secret struct {
 	Value  *string `json:"secretValue"`
 	Hidden bool    `json:"secretValueHidden"`
 	Type   string  `json:"type"`
+	// Where it is, which not every server says.
+	Environment string `json:"environment"`
+	Path        string `json:"secretPath"`
+}
+
+// errOther refuses an answer for another folder than the one that was asked for.
+var errOther = resolve.Errorf(resolve.Malformed, "the store's answer is for another reference")
+
+// has reports whether a secret may be of the folder.
+func (f folder) has(s secret) bool {
+	return (s.Environment == "" || s.Environment == f.environment) &&
+		(s.Path == "" || slices.Equal(segments(s.Path), segments(f.path)))
 }
 
 // all returns the secrets that are shared, each name once. The folder's own come before
@@ -182,6 +194,10 @@ func (p *Provider) contents(ctx context.Context, at folder, values bool) (conten
 	c, err := p.list(ctx, secretsPath, query, "projectId", at.project, "includeImports", "true")
 	if err == errNoRoute && values { // which an old server would give in any case
 		c, err = p.list(ctx, oldPath, query, "workspaceId", at.project, "include_imports", "true")
+	}
+	// What is imported is of other folders, as it should be.
+	if err == nil && slices.ContainsFunc(c.Secrets, func(s secret) bool { return !at.has(s) }) {
+		return contents{}, errOther
 	}
 	return c, err
 }

@@ -176,7 +176,7 @@ func TestStoreWithIdentity(t *testing.T) {
 			return provider(t, setup(t, &resttest.Server{URL: address, CAFile: caFile},
 				"INFISICAL_UNIVERSAL_AUTH_CLIENT_ID=id", "INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET=canarysecret"))
 		},
-		Ref: "p1/dev/A", Path: secretsPath, Token: "canarysecret",
+		Ref: "p1/dev/A", Path: secretsPath, SignIn: "/api/v1/auth/universal-auth/login", Token: "canarysecret",
 		Answer: func(value string) http.HandlerFunc {
 			return (&standIn{folders: object{"p1 dev /": object{"secrets": []object{item("A", value)}}}}).ServeHTTP
 		},
@@ -218,6 +218,38 @@ func TestFetch(t *testing.T) {
 				t.Errorf("asked %d times for 5 folders: %v", srv.Asked(path), srv.Requests())
 			}
 		})
+	}
+}
+
+// An answer for another folder, or of other names, is not taken for what was asked for.
+func TestAnswersThatAreNotMeant(t *testing.T) {
+	at := func(name, environment, path string) object {
+		s := item(name, "canary")
+		s["environment"], s["secretPath"] = environment, path
+		return s
+	}
+	imported := []object{{"environment": "base", "secretPath": "/", "secrets": []object{at("A", "base", "/")}}}
+	for name, test := range map[string]struct {
+		answer object
+		want   string
+	}{
+		"as it was asked":         {object{"secrets": []object{at("A", "dev", "/db")}}, "canary"},
+		"with a slash at its end": {object{"secrets": []object{at("A", "dev", "/db/")}}, "canary"},
+		"without a place":         {object{"secrets": []object{item("A", "canary")}}, "canary"},
+		"another environment":     {object{"secrets": []object{at("A", "prd", "/db")}}, "!malformed"},
+		"another path":            {object{"secrets": []object{at("A", "dev", "/")}}, "!malformed"},
+		"a path below":            {object{"secrets": []object{at("A", "dev", "/db/old")}}, "!malformed"},
+		"another beside it":       {object{"secrets": []object{at("A", "dev", "/db"), at("B", "prd", "/db")}}, "!malformed"},
+		"other names":             {object{"secrets": []object{at("B", "dev", "/db"), at("a", "dev", "/db")}}, "!not_found"},
+		"imported from elsewhere": {object{"secrets": []object{at("B", "dev", "/db")}, "imports": imported}, "canary"},
+	} {
+		for _, old := range []bool{false, true} {
+			srv := resttest.Start(t, (&standIn{folders: object{"p1 dev /db": test.answer}, old: old}).ServeHTTP)
+			p := provider(t, setup(t, srv, "INFISICAL_TOKEN="+token))
+			if got := outcomes(t, p.Fetch(t.Context(), refs("p1/dev/db/A"))); got[0] != test.want {
+				t.Errorf("%s: Fetch gives %q, want %q", name, got[0], test.want)
+			}
+		}
 	}
 }
 

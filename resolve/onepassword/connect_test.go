@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkeyzero/kz/internal/rest/resttest"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -293,6 +294,21 @@ func TestConnectDeadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestConnectToMute(t *testing.T) {
+	t.Parallel()
+	s := &server{}
+	address := resttest.Mute(t)
+	soon(t, 400*time.Millisecond, func() time.Duration {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		for _, got := range inquire(ctx, t, s.provider(t, address), "op://dev/db/password", "op://x/db/y") {
+			want(t, "a server that never speaks", got, "", resolve.Timeout)
+		}
+		return time.Since(began)
+	})
 }
 
 // The token is for the server that was named: no other gets it.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -95,10 +96,11 @@ func Answer(w http.ResponseWriter, status int, v any) {
 // A Store is a provider and its stand-in, for Run.
 type Store struct {
 	// New makes the provider that asks a server and has Token to sign in.
-	New   func(t *testing.T, address, caFile string) resolve.Provider
-	Ref   string
-	Path  string // of the requests for secrets, the beginning of it
-	Token string
+	New    func(t *testing.T, address, caFile string) resolve.Provider
+	Ref    string
+	Path   string // of the requests for secrets, the beginning of it
+	SignIn string // path of the request that signs in, "" if there is none
+	Token  string
 	// Answer answers all that the store is asked, the value of Ref being value.
 	Answer func(value string) http.HandlerFunc
 }
@@ -113,10 +115,14 @@ func (s Store) Run(t *testing.T) {
 	t.Run("throttled, then answered", s.throttledOnce)
 	t.Run("answers that are not of the form", s.malformed)
 	t.Run("a server that never answers", s.silent)
+	t.Run("a server that never speaks", s.mute)
 	t.Run("half an answer", s.half)
 	t.Run("a certificate for another name", s.wrongName)
 	t.Run("a certificate of nobody known", s.unknownAuthority)
 	t.Run("a redirect elsewhere", s.redirected)
+	if s.SignIn != "" {
+		t.Run("a redirect of who signs in", s.signInRedirected)
+	}
 	t.Run("a server that is gone", s.gone)
 	t.Run("a context that has ended", s.ended)
 }
@@ -252,6 +258,23 @@ func (s Store) silent(t *testing.T) {
 	Class(t, s.within(t, 300*time.Millisecond, srv.URL, srv.CAFile).Err, resolve.Timeout)
 }
 
+// Mute returns the address of a server that takes connections and says nothing, not
+// even TLS.
+func Mute(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the system connects, though nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return "https://" + l.Addr().String()
+}
+
+func (s Store) mute(t *testing.T) {
+	t.Parallel()
+	Class(t, s.within(t, 300*time.Millisecond, Mute(t), "").Err, resolve.Timeout)
+}
+
 func (s Store) half(t *testing.T) {
 	t.Parallel()
 	srv := Start(t, s.only(func(w http.ResponseWriter, r *http.Request) {
@@ -286,6 +309,28 @@ func (s Store) redirected(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
 	}))
 	Class(t, s.fetch(t, srv.URL, srv.CAFile).Err, resolve.Unreachable)
+	if n := len(other.Requests()); n != 0 {
+		t.Errorf("%d requests followed a redirect to another origin", n)
+	}
+}
+
+// signInRedirected looks whether another origin gets the credential, with 307 and 308 in
+// the same body.
+func (s Store) signInRedirected(t *testing.T) {
+	other, usual := Start(t, s.Answer("pw")), s.Answer("pw")
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		srv := Start(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == s.SignIn {
+				http.Redirect(w, r, other.URL+r.URL.RequestURI(), status)
+				return
+			}
+			usual(w, r)
+		})
+		Class(t, s.fetch(t, srv.URL, srv.CAFile).Err, resolve.Unreachable)
+		if srv.Asked(" "+s.SignIn) == 0 || srv.Asked("") != srv.Asked(s.SignIn) {
+			t.Errorf("status %d of the sign-in: asked %v", status, srv.Requests())
+		}
+	}
 	if n := len(other.Requests()); n != 0 {
 		t.Errorf("%d requests followed a redirect to another origin", n)
 	}
