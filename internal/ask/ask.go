@@ -32,14 +32,25 @@ func Each(ctx context.Context, refs []resolve.Ref, most int, ask Func) []resolve
 		}
 		return secret, err
 	}
-	var results []resolve.Result
+	results := first(ctx, refs, careful)
+	return append(results, resolve.Each(ctx, refs[len(results):], most, careful)...)
+}
+
+// first asks for one after the other until the store has answered, while no other store
+// of this process does.
+func first(ctx context.Context, refs []resolve.Ref, ask Func) (results []resolve.Result) {
+	end, err := Turn(ctx)
+	if err != nil {
+		return resolve.Fail(len(refs), err)
+	}
+	defer end()
 	for i := range refs {
-		r := resolve.Each(ctx, refs[i:i+1], 1, careful)[0]
+		r := resolve.Each(ctx, refs[i:i+1], 1, ask)[0]
 		if results = append(results, r); answered(r.Err) {
 			break
 		}
 	}
-	return append(results, resolve.Each(ctx, refs[len(results):], most, careful)...)
+	return results
 }
 
 // closed returns the failure that ended ctx, if one did.

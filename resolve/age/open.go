@@ -16,6 +16,7 @@ import (
 	"filippo.io/age/armor"
 
 	"github.com/getkeyzero/kz/dotenv"
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/internal/projectfile"
 	"github.com/getkeyzero/kz/internal/tree"
 	"github.com/getkeyzero/kz/resolve"
@@ -54,6 +55,12 @@ func (r *ring) openQuietly(ctx context.Context, src projectfile.File) (f file) {
 // openAsking tries the identities that may ask, one after the other: what one fails of
 // counts only if no other opens the file.
 func (r *ring) openAsking(ctx context.Context, src projectfile.File, f file) file {
+	end, err := ask.Turn(ctx)
+	if err != nil {
+		f.err = err
+		return f
+	}
+	defer end()
 	var refused error
 	for _, id := range r.asking {
 		one := &tried{ctx: ctx, asking: id}

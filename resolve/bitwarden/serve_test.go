@@ -125,6 +125,7 @@ func TestServeFails(t *testing.T) {
 	}{
 		"locked":      {says(400, `{"success":false,"message":"Vault is locked."}`), resolve.Locked, unlockedHint, 1},
 		"locked, 200": {says(200, `{"success":false,"message":"Vault is locked."}`), resolve.Locked, unlockedHint, 1},
+		"expired":     {says(400, `{"success":false,"message":"Session key is invalid."}`), resolve.Expired, unlockedHint, 1},
 		"signed out":  {says(400, `{"success":false,"message":"You are not logged in."}`), resolve.NotLoggedIn, "bw login", 1},
 		"unknown":     {says(200, `{"success":false,"message":"`+canary+`"}`), resolve.Malformed, "", 1},
 		"forbidden":   {says(403, canary), resolve.Denied, "", 1},

@@ -121,6 +121,9 @@ var bwRefusals = map[string]string{
 	"throttled":   "Too many requests",
 	"unreachable": "FetchError: connect ECONNREFUSED 192.0.2.1:443",
 	"unknown":     "Cannot read properties of undefined",
+	"expired":     "Session key is invalid.",
+	"denied":      "Request failed: 403 Forbidden",
+	"broken":      "Request failed: 502 Bad Gateway",
 }
 
 func bw(args []string) int {
@@ -152,6 +155,9 @@ var rbwRefusals = map[string]string{
 	"signed out": "rbw get: failed to log in: please run `rbw login`",
 	"locked":     "rbw get: agent is locked",
 	"cancelled":  "rbw get: failed to unlock: failed to read password from pinentry: cancelled",
+	"expired":    "rbw get: api request returned error: the token has expired",
+	"denied":     "rbw get: api request returned error: 403 Forbidden",
+	"broken":     "rbw get: api request returned error: 503 Service Unavailable",
 	"throttled":  "rbw get: api request returned error: 429 Too Many Requests: too many requests",
 }
 

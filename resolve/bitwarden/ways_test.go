@@ -187,7 +187,8 @@ func TestPasswordsRefuse(t *testing.T) {
 	t.Parallel()
 	checkRefusals(t, "bw", map[string]refusal{
 		"signed out": {resolve.NotLoggedIn, "bw login", 1}, "locked": {resolve.Locked, unlockedHint, 1}, "throttled": {resolve.Throttled, "", 3},
-		"unreachable": {resolve.Unreachable, "", 1}, "unknown": {"", "", 1},
+		"unreachable": {resolve.Unreachable, "", 1}, "unknown": {"", "", 1}, "expired": {resolve.Expired, unlockedHint, 1},
+		"denied": {resolve.Denied, "", 1}, "broken": {resolve.Unreachable, "", 1},
 		// On stdout, and with a status that says success.
 		"prints Session key is invalid.": {resolve.Expired, unlockedHint, 1},
 		"prints Vault is locked.":        {resolve.Locked, unlockedHint, 1},
@@ -340,6 +341,7 @@ func TestAgentRefuses(t *testing.T) {
 	t.Parallel()
 	checkRefusals(t, "rbw", map[string]refusal{
 		"signed out": {resolve.NotLoggedIn, "rbw login", 1}, "locked": {resolve.Locked, "rbw unlock", 1}, "cancelled": {resolve.PromptNeeded, "rbw unlock", 1},
+		"expired": {resolve.Expired, "rbw login", 1}, "denied": {resolve.Denied, "", 2}, "broken": {resolve.Unreachable, "", 2}, // each item by itself
 	})
 	t.Run("throttled", func(t *testing.T) {
 		t.Parallel()
@@ -431,5 +433,21 @@ func TestHints(t *testing.T) {
 	_, err = p.Probe(context.Background())
 	if e, ok := err.(*resolve.Error); !ok || e.Hint != tokenHint {
 		t.Errorf("without a token: %#v", err)
+	}
+}
+
+// A NUL in a value is the value's: whether it can be a variable is not for a store to say.
+func TestNUL(t *testing.T) {
+	t.Parallel()
+	const value, item = "a\x00b", `{"id":"` + id1 + `","name":"nul","type":1,"login":{"password":"a\u0000b"}}`
+	served := newServer(t)
+	served.items = "[" + item + "]"
+	for program, fetch := range map[string]func(*testing.T, ...string) []resolve.Result{
+		"bw":    newStage(t, "bw", "", map[string]string{"items": "[" + item + "]"}).fetch,
+		"rbw":   newStage(t, "rbw", "", rbwFiles("["+item+"]")).fetch,
+		"bws":   newStage(t, "bws", "", map[string]string{"secrets": `[{"id":"` + id1 + `","key":"nul","value":"a\u0000b"}]`}).fetch,
+		"serve": served.fetch,
+	} {
+		want(t, program, fetch(t, "nul")[0], value, "")
 	}
 }

@@ -106,7 +106,7 @@ func failure(out tool.Outcome, words []string) error {
 // and then each is asked for by an op of its own.
 func (p *program) fetch(ctx context.Context, refs []reference) []resolve.Result {
 	if len(refs) > 1 {
-		results, err := p.inject(ctx, refs)
+		results, err := p.batch(ctx, refs)
 		if err == nil {
 			return results
 		}
@@ -127,6 +127,19 @@ func (p *program) fetch(ctx context.Context, refs []reference) []resolve.Result 
 		}
 		return results[0].Secret, results[0].Err
 	})
+}
+
+// batch asks for all references at once. The app may ask a human then, which a token and a
+// session do not.
+func (p *program) batch(ctx context.Context, refs []reference) ([]resolve.Result, error) {
+	if p.variable() == "" {
+		end, err := ask.Turn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
+	return p.inject(ctx, refs)
 }
 
 // mixed reports whether a batch may have failed for some of its references alone.

@@ -541,3 +541,25 @@ func TestFirstLineHasNoKey(t *testing.T) {
 	want(t, "a key", fetch(t, p, "a#user")[0], "bob", "")
 	want(t, "the password", fetch(t, p, "a")[0], "user: "+canary, "")
 }
+
+// What gopass prints comes whole, and what it does not end is ended.
+func TestGopassLimits(t *testing.T) {
+	t.Parallel()
+	big := newBench(t, "head -c 1048576 /dev/zero | tr '\\0' x").gopass(t)
+	want(t, "1 MiB", fetch(t, big, "a")[0], strings.Repeat("x", 1<<20), "")
+	nul := newBench(t, `printf 'a\000b\nuser: c\000d\n'`).gopass(t)
+	want(t, "a NUL", fetch(t, nul, "a")[0], "a\x00b", "")
+	want(t, "a NUL in a line", fetch(t, nul, "a#user")[0], "c\x00d", "")
+	slow := newBench(t, "exec sleep 60").gopass(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	for _, r := range slow.Fetch(ctx, []resolve.Ref{{Path: "a"}, {Path: "b"}}) {
+		if resolve.ClassOf(r.Err) != resolve.Timeout {
+			t.Errorf("a gopass that hangs leads to %v", r.Err)
+		}
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}

@@ -2,11 +2,14 @@ package pass
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,14 +127,51 @@ func TestRealPassWithoutKey(t *testing.T) {
 	want(t, "no key", fetch(t, r.provider(), "a")[0], "", resolve.Denied)
 }
 
-// The real gopass is asked if KZ_TEST_GOPASS names it: what Debian calls gopass is another
-// program, and none is to be had as a package everywhere.
+// gopassProgram returns the path of the real gopass: what Debian calls gopass is another
+// program, and none is to be had as a package everywhere. Building it takes a while the
+// first time, so that is done only where the tests of servers must run.
+func gopassProgram(t *testing.T) string {
+	t.Helper()
+	if named := os.Getenv("KZ_TEST_GOPASS"); named != "" {
+		return named
+	}
+	if os.Getenv("KZ_NEED_SERVERS") != "1" {
+		t.Skip("no gopass: KZ_NEED_SERVERS=1 builds it, in a minute, and KZ_TEST_GOPASS names one")
+	}
+	program, err := builtGopass()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// builtGopass builds the program that internal/gopassprogram requires, once for each
+// version of it and for all runs.
+var builtGopass = sync.OnceValues(func() (string, error) {
+	const module = "../../internal/gopassprogram"
+	sum, err := os.ReadFile(filepath.Join(module, "go.sum"))
+	if err != nil {
+		return "", err
+	}
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(strings.TrimSpace(string(cache)), fmt.Sprintf("kz-gopass-%x", sha256.Sum256(sum))[:26])
+	if _, err := os.Stat(program); err == nil {
+		return program, nil
+	}
+	build := exec.Command("go", "build", "-C", module, "-buildvcs=false", "-ldflags=-s -w", "-o", program+".new", "github.com/gopasspw/gopass")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return program, os.Rename(program+".new", program)
+})
+
 func TestRealGopass(t *testing.T) {
 	t.Parallel()
-	program := os.Getenv("KZ_TEST_GOPASS")
-	if program == "" {
-		t.Skip("KZ_TEST_GOPASS does not name gopass")
-	}
+	program := gopassProgram(t)
 	r := newReal(t, "")
 	p, err := NewGopass(resolve.Setup{Env: r.env, Settings: map[string]string{"program": program, "store": r.dir + "/.password-store"}})
 	p = made(t, p, err)
@@ -168,10 +208,7 @@ func TestRealGopass(t *testing.T) {
 
 func TestRealGopassLocked(t *testing.T) {
 	t.Parallel()
-	program := os.Getenv("KZ_TEST_GOPASS")
-	if program == "" {
-		t.Skip("KZ_TEST_GOPASS does not name gopass")
-	}
+	program := gopassProgram(t)
 	r := newReal(t, "a passphrase")
 	r.run(canary, "pass", "insert", "-m", "-f", "a")
 	r.run("", "gpgconf", "--kill", "gpg-agent")

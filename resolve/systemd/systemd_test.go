@@ -144,3 +144,17 @@ func TestListAndProbe(t *testing.T) {
 		t.Errorf("Present = %q", got)
 	}
 }
+
+// Of several, those that are there come, whatever is wrong with the others.
+func TestPartOfABatch(t *testing.T) {
+	t.Parallel()
+	_, p := credentials(t, map[string]string{"a": canary + "\n", "c": "x"})
+	refs := []resolve.Ref{{Path: "a"}, {Path: "none"}, {Path: "../a"}, {Path: "c"}, {Path: "a"}}
+	for i, got := range p.Fetch(t.Context(), refs) {
+		value := []string{canary, "", "", "x", canary}[i]
+		class := []resolve.Class{"", resolve.NotFound, resolve.Malformed, "", ""}[i]
+		if got.Secret.Reveal() != value || resolve.ClassOf(got.Err) != class {
+			t.Errorf("%s leads to %q, %v; want %q, %q", refs[i].Path, got.Secret.Reveal(), got.Err, value, class)
+		}
+	}
+}

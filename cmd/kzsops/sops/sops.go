@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/getsops/sops/v3"
 	"github.com/getsops/sops/v3/aes"
@@ -194,10 +195,21 @@ func refused(src projectfile.File, kinds []string, err error) error {
 		text += user.UserError()
 	}
 	class := tool.Classify([]byte(text))
-	if class == "" || class == resolve.NotFound {
+	switch {
+	case gpgLocked(text):
+		class = resolve.Locked
+	case class == "" || class == resolve.NotFound:
 		class = resolve.Denied
 	}
 	return resolve.Hinted(class, hint(class, src, kinds), "%v: no key of this machine opens it (it is for %s)", src, strings.Join(kinds, ", "))
+}
+
+// gpgLocked reports whether gpg has a key that fits and could not use it: of one that it
+// does not have it writes the end alone. The library breaks gpg's lines, and says nothing
+// of gpg's status; in other languages than English this is Denied.
+func gpgLocked(text string) bool {
+	words := strings.FieldsFunc(text, func(r rune) bool { return r == '|' || unicode.IsSpace(r) })
+	return strings.Contains(strings.Join(words, " "), "gpg: public key decryption failed: ")
 }
 
 // hint returns what lets one in: with a key that is not the file's, that whoever can open
