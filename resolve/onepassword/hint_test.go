@@ -1,11 +1,14 @@
 package onepassword
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
+	"github.com/getkeyzero/kz/internal/ask"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -73,5 +76,32 @@ func TestAsked(t *testing.T) {
 	}
 	if standing, err := newStage(t, "signed out", nil, "OP_SERVICE_ACCOUNT_TOKEN=t").Probe(t.Context()); err == nil || standing.Asked {
 		t.Errorf("signed out leads to %+v, %v", standing, err)
+	}
+}
+
+// While another store has a human to ask, the app is not asked; by a token one is.
+func TestTurn(t *testing.T) {
+	end, err := ask.Turn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	values := map[string]string{"op://a/b/c": "1", "op://a/b/d": "2"}
+	for env, class := range map[string]resolve.Class{"X=y": resolve.Timeout, "OP_SERVICE_ACCOUNT_TOKEN=t": ""} {
+		s := newStage(t, "", values, env)
+		patience := 300 * time.Millisecond
+		if class == "" {
+			patience = 20 * time.Second
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		for _, r := range s.Fetch(ctx, []resolve.Ref{{Path: "op://a/b/c"}, {Path: "op://a/b/d"}}) {
+			if resolve.ClassOf(r.Err) != class {
+				t.Errorf("%s leads to %v, want class %q", env, r.Err, class)
+			}
+		}
+		if class != "" && s.calls(t, "") != 0 {
+			t.Errorf("op was called %d times", s.calls(t, ""))
+		}
 	}
 }
