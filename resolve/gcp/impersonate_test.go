@@ -111,7 +111,7 @@ func TestImpersonation(t *testing.T) {
 				return
 			}
 			standing, err := p.Probe(t.Context())
-			if want := (resolve.Standing{Through: srv.URL, As: account, Credential: "file ~/key.json", Plain: true}); err != nil || standing != want {
+			if want := (resolve.Standing{Through: srv.URL, As: account, Credential: "file ~/key.json", Plain: true, Asked: true}); err != nil || standing != want {
 				t.Errorf("Probe gives %+v and %v, want %+v", standing, err, want)
 			}
 		})
