@@ -37,6 +37,7 @@ type Shell struct {
 	and                    string // what joins them
 	exists                 string // a test: file
 	differs                string // one that is to fail: file, operator, file
+	goneIsOld              bool   // whatever exists is newer than what does not
 	missing                string // one that is to fail: file
 }
 
@@ -70,7 +71,7 @@ var shells = []*Shell{
 		Name: "bash", hook: bashHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset -v %s",
 		all: "_kz_set", take: posixTake, again: posixTake, back: posixTake, scalar: "%s=%s", list: "%s=(%s)",
-		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
+		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s", goneIsOld: true,
 	},
 	{
 		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,

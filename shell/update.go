@@ -95,9 +95,12 @@ func (t *text) fresh(watch []Watch, absent []string) {
 	want := []string{"_kz_fresh()", "-e", "/"}
 	for _, w := range watch {
 		file, twin := t.quote("a path", w.Path), t.quote("a path", w.Twin)
-		tests = append(tests, fmt.Sprintf(s.exists, file), fmt.Sprintf(s.exists, twin),
-			fmt.Sprintf(s.differs, file, "-nt", twin), fmt.Sprintf(s.differs, file, "-ot", twin))
-		want = append(want, "-e", w.Path, "-e", w.Twin, "!", w.Path, "-nt", w.Twin, "!", w.Path, "-ot", w.Twin)
+		tests, want = append(tests, fmt.Sprintf(s.exists, file)), append(want, "-e", w.Path)
+		if !s.goneIsOld {
+			tests, want = append(tests, fmt.Sprintf(s.exists, twin)), append(want, "-e", w.Twin)
+		}
+		tests = append(tests, fmt.Sprintf(s.differs, file, "-nt", twin), fmt.Sprintf(s.differs, file, "-ot", twin))
+		want = append(want, "!", w.Path, "-nt", w.Twin, "!", w.Path, "-ot", w.Twin)
 	}
 	for _, path := range absent {
 		tests = append(tests, fmt.Sprintf(s.missing, t.quote("a path", path)))
