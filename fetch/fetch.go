@@ -54,8 +54,11 @@ func (s Server) Serve(began context.Context, in io.Reader, out io.Writer) error 
 	stop := context.AfterFunc(began, func() { closeAll(providers) })
 	defer stop()
 	s.answer(ctx, q, providers, answers)
-	trim(q, answers)
-	data, err := json.Marshal(protocol.Response{Protocol: protocol.Version, Providers: answers})
+	data, err := encode(answers)
+	if err == nil && len(data) > most {
+		trim(q, answers)
+		data, err = encode(answers)
+	}
 	if err != nil {
 		return errors.New("the response cannot be encoded")
 	}
@@ -90,10 +93,16 @@ func (s Server) answer(ctx context.Context, q protocol.Request, providers []reso
 	wg.Wait()
 }
 
+func encode(answers []protocol.Answer) ([]byte, error) {
+	return json.Marshal(protocol.Response{Protocol: protocol.Version, Providers: answers})
+}
+
+// most is how large answers may be together; the rest is for what is around them.
+const most = protocol.MaxResponse - 64<<10
+
 // trim takes back what the largest answers hold, until the response is of a size that
 // kz reads: who gives too much is not to cost the others their values.
 func trim(q protocol.Request, answers []protocol.Answer) {
-	const most = protocol.MaxResponse - 64<<10 // with what is around them
 	sizes := make([]int, len(answers))
 	total := 0
 	for i, a := range answers {
@@ -121,7 +130,7 @@ func closeAll(providers []resolve.Provider) {
 func (s Server) provider(q protocol.Request, p protocol.Provider) (_ resolve.Provider, err error) {
 	defer func() {
 		if recover() != nil {
-			err = errors.New("provider crashed")
+			err = resolve.ErrCrashed
 		}
 	}()
 	kind, ok := s.Kinds[p.Type]
@@ -198,7 +207,7 @@ func result(r resolve.Result) protocol.Result {
 func (s Server) one(ctx context.Context, op string, p protocol.Provider, provider resolve.Provider, a *protocol.Answer) {
 	defer func() {
 		if recover() != nil { // with words that may hold a value
-			*a = protocol.Answer{Name: p.Name, Error: &protocol.Error{Cause: "provider crashed"}}
+			*a = protocol.Answer{Name: p.Name, Error: protocol.NewError(resolve.ErrCrashed)}
 		}
 	}()
 	var err error

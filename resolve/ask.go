@@ -30,7 +30,8 @@ type Pooled interface {
 // return on their own. What they had fetched by then still counts.
 const grace = 50 * time.Millisecond
 
-var errCrashed = errors.New("provider crashed")
+// ErrCrashed stands for a panic of a provider, whose text may hold a value.
+var ErrCrashed = errors.New("provider crashed")
 
 // Ask asks for all batches at once, those of one pool by one call, and returns the
 // Results of each. It returns when all have answered or shortly after ctx is done,
@@ -100,7 +101,7 @@ func (alone) Fetch(ctx context.Context, batches []Batch) [][]Result {
 func ask(ctx context.Context, pool Pool, batches []Batch) (results [][]Result) {
 	defer func() {
 		if recover() != nil {
-			results = failed(batches, errCrashed)
+			results = failed(batches, ErrCrashed)
 		}
 	}()
 	results = slices.Clone(pool.Fetch(ctx, batches))

@@ -27,7 +27,7 @@ func Each(ctx context.Context, refs []Ref, most int, ask func(context.Context, R
 func one(ctx context.Context, ref Ref, ask func(context.Context, Ref) (Secret, error)) (r Result) {
 	defer func() {
 		if recover() != nil {
-			r = Result{Err: errCrashed}
+			r = Result{Err: ErrCrashed}
 		}
 	}()
 	secret, err := ask(ctx, ref)

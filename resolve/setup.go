@@ -44,6 +44,14 @@ func (s Setup) Setting(name string, variables ...string) string {
 // Home is the user's home directory.
 func (s Setup) Home() string { return s.Getenv("HOME") }
 
+// Short returns a path as people write it, with ~ for the home directory.
+func (s Setup) Short(path string) string {
+	if below, ok := strings.CutPrefix(path, s.Home()+"/"); ok && s.Home() != "" {
+		return "~/" + below
+	}
+	return path
+}
+
 // A Standing says how a store can be used from here, without any of its values.
 type Standing struct {
 	Through string // by what it is asked: a program's path, an address

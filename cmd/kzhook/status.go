@@ -98,9 +98,9 @@ func (inv *invocation) statusStores(ctx context.Context) []statusStore {
 	}
 	defer closeStores(providers)
 	var list []statusStore
+	names := slices.Sorted(maps.Keys(providers)) // the order of the findings
 	for i, f := range inv.examineStores(ctx, o.Project, providers) {
-		name := slices.Sorted(maps.Keys(providers))[i]
-		list = append(list, statusStore{name, o.Provider(name).Type, !f.wrong, f.state, f.hint})
+		list = append(list, statusStore{names[i], o.Provider(names[i]).Type, !f.wrong, f.state, f.hint})
 	}
 	return list
 }

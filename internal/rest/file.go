@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/getkeyzero/kz/internal/printable"
+	"github.com/getkeyzero/kz/internal/projectfile"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -36,7 +37,7 @@ func readFile(path, shown string, own bool) ([]byte, error) {
 	switch {
 	case err != nil || !info.Mode().IsRegular():
 		return nil, resolve.Errorf(resolve.Malformed, "%s: not a regular file", shown)
-	case own && !onlyOurs(info):
+	case own && !projectfile.OnlyOurs(info):
 		return nil, resolve.Errorf(resolve.Denied, "%s: another user may have written it", shown)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
@@ -47,14 +48,6 @@ func readFile(path, shown string, own bool) ([]byte, error) {
 		return nil, resolve.Errorf(resolve.Malformed, "%s: more than %d bytes", shown, maxFile)
 	}
 	return data, nil
-}
-
-// onlyOurs reports whether nobody but the user and root can write the file. A group with
-// the user's own number has nobody else in it, by convention.
-func onlyOurs(info fs.FileInfo) bool {
-	st, mode := info.Sys().(*syscall.Stat_t), info.Mode().Perm()
-	private := int(st.Gid) == os.Geteuid() && int(st.Gid) == os.Getegid()
-	return (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && mode&0o002 == 0 && (mode&0o020 == 0 || private)
 }
 
 // ReadToken returns the one word that the file has, without the white space around it.

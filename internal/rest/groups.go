@@ -1,13 +1,10 @@
 package rest
 
 import (
-	"errors"
 	"sync"
 
 	"github.com/getkeyzero/kz/resolve"
 )
-
-var errCrashed = errors.New("provider crashed")
 
 // Groups calls ask for each group of numbers of results, at most eight at the same
 // time, and ask fills in these results. A crash costs the group's results and no others,
@@ -21,7 +18,7 @@ func Groups[K comparable](results []resolve.Result, groups map[K][]int, ask func
 			defer func() {
 				if recover() != nil {
 					for _, i := range of {
-						results[i] = resolve.Result{Err: errCrashed}
+						results[i] = resolve.Result{Err: resolve.ErrCrashed}
 					}
 				}
 				<-slots

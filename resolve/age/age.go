@@ -71,7 +71,7 @@ func Present(s resolve.Setup) string {
 	}
 	for _, file := range p.files {
 		if _, err := readIdentities(file); err == nil {
-			return p.show(file)
+			return p.setup.Short(file)
 		}
 	}
 	return ""
@@ -126,14 +126,6 @@ func (p *Provider) Probe(context.Context) (resolve.Standing, error) {
 		return standing, ring.refusal("")
 	}
 	return standing, nil
-}
-
-// show returns a path as the user writes it.
-func (p *Provider) show(path string) string {
-	if rest, ok := strings.CutPrefix(path, p.setup.Home()+"/"); ok && p.setup.Home() != "" {
-		return "~/" + rest
-	}
-	return path
 }
 
 // tell may be called by several goroutines.

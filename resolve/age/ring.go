@@ -46,14 +46,14 @@ func (p *Provider) ring() *ring {
 				if errors.Is(err, fs.ErrNotExist) {
 					hint = p.make(path)
 				}
-				r.problems = append(r.problems, resolve.Hinted(resolve.NotLoggedIn, hint, "%s: %s", printable.Text(p.show(path)), cause(err)))
+				r.problems = append(r.problems, resolve.Hinted(resolve.NotLoggedIn, hint, "%s: %s", printable.Text(p.setup.Short(path)), cause(err)))
 			}
 			continue
 		}
 		had := len(r.quiet) + len(r.asking)
 		r.add(p, path, data)
 		if len(r.quiet)+len(r.asking) > had {
-			r.from = append(r.from, "file "+printable.Text(p.show(path)))
+			r.from = append(r.from, "file "+printable.Text(p.setup.Short(path)))
 		}
 	}
 	return r
@@ -62,13 +62,13 @@ func (p *Provider) ring() *ring {
 // make returns the command that makes an identity and leaves it at a path, if the path
 // can be pasted. It overwrites none.
 func (p *Provider) make(path string) string {
-	dir, shown := filepath.Dir(path), p.show(path)
+	dir, shown := filepath.Dir(path), p.setup.Short(path)
 	if !ask.Plain(shown) {
 		return ""
 	}
 	hint := "age-keygen -o " + shown
 	if _, err := os.Stat(dir); err != nil {
-		hint = "mkdir -p " + p.show(dir) + " && " + hint
+		hint = "mkdir -p " + p.setup.Short(dir) + " && " + hint
 	}
 	return hint
 }
@@ -106,7 +106,7 @@ func cause(err error) string {
 func (r *ring) add(p *Provider, path string, data []byte) {
 	switch text := bytes.TrimSpace(data); {
 	case bytes.HasPrefix(text, []byte("age-encryption.org/")), bytes.HasPrefix(text, []byte("-----BEGIN AGE ENCRYPTED")):
-		r.problem(resolve.PromptNeeded, p.show(path), "the identities are encrypted with a passphrase, which kz does not ask for")
+		r.problem(resolve.PromptNeeded, p.setup.Short(path), "the identities are encrypted with a passphrase, which kz does not ask for")
 	case bytes.HasPrefix(text, []byte("-----BEGIN ")):
 		r.addSSH(p, path, data)
 	default:
@@ -130,7 +130,7 @@ func (r *ring) addLines(p *Provider, path, text string) {
 		}
 		ids, err := age.ParseIdentities(strings.NewReader(line))
 		if err != nil {
-			r.problem(resolve.Malformed, p.show(path), "has a line that is not an identity")
+			r.problem(resolve.Malformed, p.setup.Short(path), "has a line that is not an identity")
 			continue
 		}
 		r.quiet = append(r.quiet, ids...)
@@ -151,14 +151,14 @@ func (r *ring) addSSH(p *Provider, path string, data []byte) {
 	case isLocked && locked.PublicKey != nil:
 		id, err = agessh.NewEncryptedSSHIdentity(locked.PublicKey, data, func() ([]byte, error) { return nil, errPassphrase })
 		if err == nil { // it comes first: it asks only if it fits, and costs nothing
-			name := printable.Text(p.show(path))
+			name := printable.Text(p.setup.Short(path))
 			needs := resolve.Errorf(resolve.PromptNeeded, "%s needs its passphrase, which kz does not ask for", name)
 			r.asking = append([]asking{{identity: id, refusal: func(error) error { return needs }}}, r.asking...)
 			return
 		}
 	}
 	if p.named {
-		r.problem(resolve.Malformed, p.show(path), "not a private key that age can use")
+		r.problem(resolve.Malformed, p.setup.Short(path), "not a private key that age can use")
 	}
 }
 

@@ -38,7 +38,7 @@ func Present(s resolve.Setup) string {
 		return "environment GOOGLE_APPLICATION_CREDENTIALS"
 	}
 	if file := wellKnown(s); file != "" {
-		return shown(s, file)
+		return s.Short(file)
 	}
 	if s.Getenv("GCE_METADATA_HOST") != "" {
 		return fromService
@@ -55,13 +55,6 @@ func wellKnown(s resolve.Setup) string {
 	file := filepath.Join(dir, ownFile)
 	if _, err := os.Stat(file); dir == "" || err != nil {
 		return ""
-	}
-	return file
-}
-
-func shown(s resolve.Setup, file string) string {
-	if below, ok := strings.CutPrefix(file, s.Home()+"/"); ok && s.Home() != "" {
-		return "~/" + below
 	}
 	return file
 }
@@ -115,7 +108,7 @@ func (p *Provider) find() (credentials, error) {
 	if file == "" {
 		return credentials{lies: fromService}, nil
 	}
-	name := shown(p.setup, file)
+	name := p.setup.Short(file)
 	if !filepath.IsAbs(file) { // it would be looked for in the project's directory
 		return credentials{}, resolve.Errorf(resolve.Malformed, "GOOGLE_APPLICATION_CREDENTIALS is not an absolute path")
 	}

@@ -12,7 +12,6 @@ import (
 	"crypto/tls"
 	"net/url"
 	"os"
-	"strings"
 
 	"github.com/getkeyzero/kz/internal/rest"
 	"github.com/getkeyzero/kz/resolve"
@@ -33,7 +32,7 @@ func Present(s resolve.Setup) string {
 	case address != "":
 		return address
 	case isFile(file):
-		return p.short(file)
+		return p.setup.Short(file)
 	}
 	return ""
 }
@@ -126,12 +125,12 @@ func (p *Provider) connect() (*session, error) {
 	if cert, key := p.certFiles(); cert != "" && key != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil { // whose text may quote the key's file
-			return nil, resolve.Errorf(resolve.NotLoggedIn, "%s and %s are not a certificate and its key", p.short(cert), p.short(key))
+			return nil, resolve.Errorf(resolve.NotLoggedIn, "%s and %s are not a certificate and its key", p.setup.Short(cert), p.setup.Short(key))
 		}
 		o.Certs = []tls.Certificate{pair}
 	}
 	if o.CAFile != "" && !isFile(o.CAFile) {
-		return nil, resolve.Errorf(resolve.Malformed, "no file %s", p.short(o.CAFile))
+		return nil, resolve.Errorf(resolve.Malformed, "no file %s", p.setup.Short(o.CAFile))
 	}
 	client, err := rest.New(o)
 	if err != nil {
@@ -149,14 +148,6 @@ func (p *Provider) caFile() string { return p.setup.Setting("ca_file", "VAULT_CA
 
 func (p *Provider) certFiles() (cert, key string) {
 	return p.setup.Setting("client_cert", "VAULT_CLIENT_CERT", "BAO_CLIENT_CERT"), p.setup.Setting("client_key", "VAULT_CLIENT_KEY", "BAO_CLIENT_KEY")
-}
-
-// short returns a path as people write it.
-func (p *Provider) short(path string) string {
-	if below, ok := strings.CutPrefix(path, p.setup.Home()+"/"); ok && p.setup.Home() != "" {
-		return "~/" + below
-	}
-	return path
 }
 
 func isFile(path string) bool {

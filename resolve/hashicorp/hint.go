@@ -26,10 +26,10 @@ func (p *Provider) loginHint() string {
 		command += " -namespace=" + namespace
 	}
 	if file := p.setup.Setting("token_file"); file != "" { // which the command does not know
-		if !ask.Plain(p.short(file)) {
+		if !ask.Plain(p.setup.Short(file)) {
 			return ""
 		}
-		command = "(umask 077 && " + command + " -token-only >" + p.short(file) + ")"
+		command = "(umask 077 && " + command + " -token-only >" + p.setup.Short(file) + ")"
 	}
 	return ask.Without(p.setup, command, "VAULT_TOKEN", "BAO_TOKEN")
 }

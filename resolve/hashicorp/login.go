@@ -90,7 +90,7 @@ func (p *Provider) byToken() (*login, string) {
 	if file := p.tokenFile(); isFile(file) {
 		return p.fromFile("token", file), ""
 	}
-	return nil, "no VAULT_TOKEN and no " + p.short(p.tokenFile())
+	return nil, "no VAULT_TOKEN and no " + p.setup.Short(p.tokenFile())
 }
 
 // tokenFile is where `vault login` leaves the token.
@@ -123,7 +123,7 @@ func (p *Provider) byKubernetes() (*login, string) {
 	case p.setup.Setting("auth") == "" && p.setup.Getenv("KUBERNETES_SERVICE_HOST") == "":
 		return nil, "" // jwt_file is of another issuer then
 	case !isFile(file):
-		return nil, "no file " + p.short(file)
+		return nil, "no file " + p.setup.Short(file)
 	default:
 		return p.fromFile("jwt", file).with("role", role), ""
 	}
@@ -157,7 +157,7 @@ func (p *Provider) byCert() (*login, string) {
 	if cert == "" || key == "" {
 		return nil, "no client_cert and client_key"
 	}
-	l := &login{from: "file " + p.short(key), plain: true, proof: func(context.Context) (map[string]string, error) {
+	l := &login{from: "file " + p.setup.Short(key), plain: true, proof: func(context.Context) (map[string]string, error) {
 		return map[string]string{}, nil // the connection itself is it
 	}}
 	if role := p.setup.Setting("role"); role != "" {
@@ -189,7 +189,7 @@ func (p *Provider) variable(key string, variables ...string) *login {
 }
 
 func (p *Provider) fromFile(key, file string) *login {
-	return &login{from: "file " + p.short(file), plain: true, proof: func(context.Context) (map[string]string, error) {
+	return &login{from: "file " + p.setup.Short(file), plain: true, proof: func(context.Context) (map[string]string, error) {
 		text, err := p.load(file)
 		return map[string]string{key: text}, err
 	}}
@@ -211,17 +211,17 @@ func (l *login) with(key, value string) *login {
 // load returns the one line of a file of the user's.
 func (p *Provider) load(file string) (string, error) {
 	if !isFile(file) {
-		return "", resolve.Errorf(resolve.NotLoggedIn, "no file %s", p.short(file))
+		return "", resolve.Errorf(resolve.NotLoggedIn, "no file %s", p.setup.Short(file))
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return "", resolve.Errorf(resolve.NotLoggedIn, "%s cannot be read", p.short(file))
+		return "", resolve.Errorf(resolve.NotLoggedIn, "%s cannot be read", p.setup.Short(file))
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile))
 	text := strings.TrimSpace(string(data))
 	if err != nil || text == "" || strings.ContainsFunc(text, unicode.IsControl) {
-		return "", resolve.Errorf(resolve.NotLoggedIn, "%s does not have one line", p.short(file))
+		return "", resolve.Errorf(resolve.NotLoggedIn, "%s does not have one line", p.setup.Short(file))
 	}
 	return text, nil
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/getkeyzero/kz/internal/tool"
@@ -27,7 +28,9 @@ type Fetcher struct {
 	runner *tool.Runner
 	find   func() (tool.Program, error)
 	avoid  []string
-	tell   func(provider, text string)
+
+	surroundings func() string
+	tell         func(provider, text string)
 }
 
 // Options say which program to run.
@@ -50,6 +53,10 @@ func New(o Options) (*Fetcher, error) {
 	}
 	f := &Fetcher{alone: o.Alone, runner: runner, avoid: o.Avoid, tell: o.Tell}
 	f.find = func() (tool.Program, error) { return find(runner, o.Programs) }
+	f.surroundings = sync.OnceValue(func() string { // the same for all stores of the program
+		program, _ := f.find()
+		return runner.Surroundings(program.Path)
+	})
 	return f, nil
 }
 
@@ -289,6 +296,5 @@ func (f *Fetcher) events(r *os.File) {
 // Surroundings returns a digest of what the store's answers depend on besides the
 // configuration: who the user is there, as the environment says.
 func (p *Provider) Surroundings() string {
-	program, _ := p.fetcher.find()
-	return p.fetcher.runner.Surroundings(program.Path)
+	return p.fetcher.surroundings()
 }
