@@ -91,8 +91,8 @@ func (t *text) steps(steps []Step) {
 // gone all show, and a file too young to tell apart has no twin.
 func (t *text) fresh(watch []Watch, absent []string) {
 	s := t.shell
-	tests := []string{fmt.Sprintf(s.exists, "/")}
-	want := []string{"_kz_fresh()", "-e", "/"}
+	var tests []string
+	want := []string{"_kz_fresh()"}
 	for _, w := range watch {
 		file, twin := t.quote("a path", w.Path), t.quote("a path", w.Twin)
 		tests, want = append(tests, fmt.Sprintf(s.exists, file)), append(want, "-e", w.Path)
@@ -105,6 +105,9 @@ func (t *text) fresh(watch []Watch, absent []string) {
 	for _, path := range absent {
 		tests = append(tests, fmt.Sprintf(s.missing, t.quote("a path", path)))
 		want = append(want, "!", "-e", path)
+	}
+	if len(tests) == 0 {
+		tests, want = append(tests, fmt.Sprintf(s.exists, "/")), append(want, "-e", "/")
 	}
 	t.line(want, s.fresh, strings.Join(tests, s.and))
 }

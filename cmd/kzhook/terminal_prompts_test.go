@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -58,5 +59,55 @@ func TestTerminalThousandPrompts(t *testing.T) {
 				d.alive()
 			})
 		}
+	})
+}
+
+// At a prompt at which nothing has changed, bash and zsh make one test of what
+// could have, and only when it fails they look more closely.
+func TestTerminalCalmPrompts(t *testing.T) {
+	const files = nestedFiles + "-- other/sub/file --\n-- timed/ --\n[secrets]\nTIMED = { provider = \"store\", ref = \"x\", ttl = \"1h\" }\n"
+	places := map[string]string{"outside": "other/sub", "in a project": "app", "below one": "app/deep", "until a time": "timed"}
+	changes := map[string]string{
+		"the environment":   "export KEYZERO_ENV=other",
+		"a nearer one":      "touch .keyzero.toml",
+		"a nearer link":     "ln -s nowhere .keyzero.toml",
+		"another directory": "mkdir -p below; cd below",
+	}
+	inShells(t, "bash zsh", func(t *testing.T, shell string) {
+		for place, dir := range places {
+			t.Run(place, func(t *testing.T) {
+				t.Parallel()
+				d := sit(t, shell, seat{files: files})
+				d.program("bin/store", "#!/bin/sh\necho timed\n")
+				d.age("app", "other", "timed", ".config", ".local")
+				for change, command := range changes {
+					if _, err := os.Lstat(d.path(dir + "/.keyzero.toml")); err == nil && strings.HasPrefix(change, "a nearer") {
+						continue
+					}
+					d.begin(seat{})
+					d.Run("cd " + dir)
+					d.calm(d.count())
+					d.Run(`_kz_same() { echo "kz: looks"; }`)
+					d.expect("", "")
+					if got := d.says(command); !strings.HasPrefix(got, "kz: looks") {
+						t.Errorf("%s: kz says %q", change, got)
+					}
+					if strings.HasPrefix(change, "a nearer") {
+						d.remove(dir + "/.keyzero.toml")
+					}
+				}
+			})
+		}
+	})
+}
+
+// Under nocasematch bash takes names for the same that are not.
+func TestTerminalNoCaseMatch(t *testing.T) {
+	inShells(t, "bash", func(t *testing.T, shell string) {
+		d := sit(t, shell, seat{files: nestedFiles + "-- APP/file --\n", after: "shopt -s nocasematch"})
+		d.age("app", ".config", ".local")
+		d.expect("cd app", "kz: +OUT +PLAIN +TOKEN (app)")
+		d.calm(d.count())
+		d.expect("cd ../APP", "kz: -OUT -PLAIN -TOKEN")
 	})
 }

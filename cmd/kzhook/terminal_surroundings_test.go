@@ -139,7 +139,14 @@ func TestTerminalRuntimeDirectories(t *testing.T) {
 		"open to a group":  func(d *desk) error { return os.Chmod(d.path("run"), 0o770) },
 		"a file":           func(d *desk) error { d.remove("run"); d.file("run", ""); return nil },
 		"a link":           func(d *desk) error { d.rename("run", "run2"); return os.Symlink("run2", d.path("run")) },
-		"a link to itself": func(d *desk) error { d.remove("run"); return os.Symlink("run", d.path("run")) },
+		"a link to itself": func(d *desk) error {
+			for { // fish makes the directory anew
+				d.remove("run")
+				if err := os.Symlink("run", d.path("run")); !errors.Is(err, os.ErrExist) {
+					return err
+				}
+			}
+		},
 	}
 	inShells(t, allShells, func(t *testing.T, shell string) {
 		for name, spoil := range ways {
