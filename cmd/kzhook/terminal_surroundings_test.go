@@ -132,13 +132,13 @@ func temporaryFiles(t *testing.T, dir string) []string {
 func TestTerminalRuntimeDirectories(t *testing.T) {
 	const uid = 47110
 	ways := map[string]func(d *desk) error{
-		"missing":          func(d *desk) error { return os.RemoveAll(d.path("run")) },
-		"unwritable":       func(d *desk) error { return os.Chmod(d.path("run"), 0o500) },
-		"not to be read":   func(d *desk) error { return os.Chmod(d.path("run"), 0) },
-		"open to all":      func(d *desk) error { return os.Chmod(d.path("run"), 0o777) },
-		"open to a group":  func(d *desk) error { return os.Chmod(d.path("run"), 0o770) },
-		"a file":           func(d *desk) error { d.remove("run"); d.file("run", ""); return nil },
-		"a link":           func(d *desk) error { d.rename("run", "run2"); return os.Symlink("run2", d.path("run")) },
+		"missing":         func(d *desk) error { return os.RemoveAll(d.path("run")) },
+		"unwritable":      func(d *desk) error { return os.Chmod(d.path("run"), 0o500) },
+		"not to be read":  func(d *desk) error { return os.Chmod(d.path("run"), 0) },
+		"open to all":     func(d *desk) error { return os.Chmod(d.path("run"), 0o777) },
+		"open to a group": func(d *desk) error { return os.Chmod(d.path("run"), 0o770) },
+		"a file":          func(d *desk) error { d.remove("run"); d.file("run", ""); return nil },
+		"a link":          func(d *desk) error { d.rename("run", "run2"); return os.Symlink("run2", d.path("run")) },
 		"a link to itself": func(d *desk) error {
 			for { // fish makes the directory anew
 				d.remove("run")
