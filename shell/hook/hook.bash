@@ -53,17 +53,22 @@ _kz_same() {
 }
 
 # Has _kz_calm tell the same of this directory by one test without a loop or a call,
-# in half the time. Names of files stay out of what is evaluated. Under nocasematch,
-# where == is not exact, the test fails; and so it does after kz has run.
+# in half the time. Names of files stay out of what is evaluated, so that it also
+# serves for others in which there is as much to test. Under nocasematch, where ==
+# is not exact, the test fails; and so it does after kz has run.
 # shellcheck disable=SC2016  # to be expanded when the test is made
 _kz_settle() {
-  \builtin local _kz_i _kz_tests='a != A && "$PWD:${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}" == "$_kz_calmed"'
-  for ((_kz_i = 0; _kz_i < $1; _kz_i++)); do
-    _kz_tests+=" && ! -e \${_kz_up[$_kz_i]} && ! -L \${_kz_up[$_kz_i]}"
-  done
-  _kz_tests+=${_kz_config:+' && -e $_kz_config'}
-  _kz_tests+=${_kz_ttl:+' && ${EPOCHSECONDS:-${SECONDS:-0}} -ge _kz_since && ${EPOCHSECONDS:-${SECONDS:-0}} -lt _kz_since+_kz_ttl'}
-  \builtin eval "_kz_calm() { [[ $_kz_tests ]]; }"
+  \builtin local _kz_i _kz_kind="$1:${_kz_config:+config}:${_kz_ttl:+ttl}" _kz_tests='a != A'
+  if [[ $_kz_kind != "${_kz_calms-}" ]]; then
+    _kz_tests+=' && "$PWD:${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}" == "$_kz_calmed"'
+    for ((_kz_i = 0; _kz_i < $1; _kz_i++)); do
+      _kz_tests+=" && ! -e \${_kz_up[$_kz_i]} && ! -L \${_kz_up[$_kz_i]}"
+    done
+    _kz_tests+=${_kz_config:+' && -e $_kz_config'}
+    _kz_tests+=${_kz_ttl:+' && ${EPOCHSECONDS:-${SECONDS:-0}} -ge _kz_since && ${EPOCHSECONDS:-${SECONDS:-0}} -lt _kz_since+_kz_ttl'}
+    \builtin eval "_kz_calm() { [[ $_kz_tests ]]; }"
+    _kz_calms=$_kz_kind
+  fi
   _kz_calmed=$PWD:$_kz_chosen
 }
 
@@ -139,9 +144,14 @@ _kz_take() {
 # each. What at most this shell knew needs no care unless something of it was kept.
 _kz_set() {
   \builtin local _kz_pair _kz_was
+  # shellcheck disable=SC2163  # the pairs, and not variables that hold them
+  if [[ -z ${!_kz_was_*} ]]; then
+    \builtin export "$@"
+    \builtin return
+  fi
   for _kz_pair; do
     _kz_was=_kz_was_${_kz_pair%%=*}
-    # shellcheck disable=SC2163  # the pair, and not the variable that holds it
+    # shellcheck disable=SC2163
     if [[ -z ${!_kz_was-} ]] || _kz_take "${_kz_pair%%=*}"; then \builtin export "$_kz_pair"; fi
   done
 }
@@ -208,7 +218,7 @@ _kz_off() {
     PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\\builtin true\n'}
     if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
-  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
+  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_calms _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
   \builtin unset -f _kz_hook _kz_calm _kz_fresh _kz_same _kz_settle _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 }
 
@@ -218,13 +228,13 @@ _kz_off() {
 # What it returns is the status before; && keeps that from being a failure, which
 # would run ERR traps and end the shell under errexit.
 # shellcheck disable=SC2128,SC2178
-\builtin unset -v _kz_pwd _kz_loaded _kz_config _kz_ttl _kz_tries
+\builtin unset -v _kz_pwd _kz_calms _kz_loaded _kz_config _kz_ttl _kz_tries
 if [[ -z ${__KZ_STATE-} ]]; then
   _kz_choose
   _kz_loaded=$_kz_chosen _kz_config=''
 fi
 # Under allexport.
-\builtin export -n _kz_self _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
+\builtin export -n _kz_self _kz_calms _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
 \builtin export -nf _kz_hook _kz_calm _kz_fresh _kz_same _kz_settle _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;

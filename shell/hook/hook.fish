@@ -103,6 +103,7 @@ end
 function _kz_keep
     for _kz_name in $argv
         set -q $_kz_name; or continue
+        set -g _kz_keeps
         set -l _kz_was _kz_was_$_kz_name
         if set -qg $_kz_name
             set -l _kz_path --unpath
@@ -122,7 +123,7 @@ end
 # To unset them, and put back what was kept.
 function _kz_drop
     set -e -g $argv
-    _kz_undo $argv
+    set -q _kz_keeps; and _kz_undo $argv # nearly always there is nothing
 end
 
 # To put back what is kept still of some that may be unset already.
@@ -159,7 +160,7 @@ end
 # Unloads, and takes the hook out of this shell.
 function _kz_off
     _kz_run --off
-    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|chosen|loaded|config|names|ttl|since|said|tries|was_.*)$')
+    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|keeps|chosen|loaded|config|names|ttl|since|said|tries|was_.*)$')
         set -e -g $_kz_name
     end
     builtin functions -e _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_keep _kz_stuck _kz_drop _kz_undo _kz_forget _kz_back _kz_put _kz_off

@@ -44,17 +44,21 @@ _kz_same() {
 }
 
 # Has _kz_calm tell the same of this directory by one test without a loop or a call,
-# in less time. Names of files stay out of what is evaluated. After kz has run the
-# test fails.
+# in less time. Names of files stay out of what is evaluated, so that it also serves
+# for others in which there is as much to test. After kz has run the test fails.
 _kz_settle() {
   \builtin \setopt no_aliases
-  \builtin \local _kz_i _kz_tests='"$PWD:$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG" == "$_kz_calmed"'
-  for (( _kz_i = 1; _kz_i <= $1; _kz_i++ )); do
-    _kz_tests+=" && ! -e \$_kz_up[$_kz_i] && ! -L \$_kz_up[$_kz_i]"
-  done
-  _kz_tests+=${_kz_config:+' && -e $_kz_config'}
-  _kz_tests+=${_kz_ttl:+' && EPOCHSECONDS -ge _kz_since && EPOCHSECONDS -lt _kz_since+_kz_ttl'}
-  \builtin \eval "_kz_calm() { [[ $_kz_tests ]]; }"
+  \builtin \local _kz_i _kz_kind="$1:${_kz_config:+config}:${_kz_ttl:+ttl}" _kz_tests
+  if [[ $_kz_kind != "$_kz_calms" ]]; then
+    _kz_tests='"$PWD:$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG" == "$_kz_calmed"'
+    for (( _kz_i = 1; _kz_i <= $1; _kz_i++ )); do
+      _kz_tests+=" && ! -e \$_kz_up[$_kz_i] && ! -L \$_kz_up[$_kz_i]"
+    done
+    _kz_tests+=${_kz_config:+' && -e $_kz_config'}
+    _kz_tests+=${_kz_ttl:+' && EPOCHSECONDS -ge _kz_since && EPOCHSECONDS -lt _kz_since+_kz_ttl'}
+    \builtin \eval "_kz_calm() { [[ $_kz_tests ]]; }"
+    _kz_calms=$_kz_kind
+  fi
   [[ -n $_kz_ttl && ${(t)EPOCHSECONDS} != *special* ]] || _kz_calmed=$PWD:$_kz_chosen
 }
 
@@ -192,7 +196,7 @@ _kz_off() {
   _kz_run --off
   precmd_functions=(${precmd_functions:#_kz_hook})
   chpwd_functions=(${chpwd_functions:#_kz_hook})
-  \builtin \unset _kz_self _kz_pwd _kz_up _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_(was|stuck)_*]}
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_calms _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_(was|stuck)_*]}
   \builtin \unfunction _kz_hook _kz_calm _kz_fresh _kz_same _kz_settle _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_ready _kz_drop _kz_undo _kz_forget _kz_off
 }
 
@@ -202,7 +206,7 @@ _kz_off() {
   \builtin \emulate -L zsh
   \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_names
   \builtin \typeset -gi _kz_tries
-  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_calmed= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said _kz_chosen
+  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_calms= _kz_calmed= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said _kz_chosen
   if [[ -z $__KZ_STATE ]]; then
     _kz_choose
     _kz_loaded=$_kz_chosen
