@@ -208,8 +208,8 @@ func TestTerminalProgress(t *testing.T) {
 		for i, name := range names {
 			d.store(ends[name].does)
 			from := len(d.Screen())
-			d.Send("cd ~/fresh" + strconv.Itoa(i) + "\r")
 			begun := time.Now()
+			d.Send("cd ~/fresh" + strconv.Itoa(i) + "\r")
 			d.AwaitScreen(line)
 			if took := time.Since(begun); took < 300*time.Millisecond {
 				t.Errorf("the line comes after %v", took)

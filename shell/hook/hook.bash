@@ -33,23 +33,31 @@ _kz_fresh() {
 
 # True if all is as kz last found it.
 _kz_same() {
-  \builtin local _kz_path _kz_found='' _kz_nearer=0
-  if ! \builtin test "$PWD" = "${_kz_pwd-}"; then _kz_walk; fi
-  for _kz_path in "${_kz_up[@]}"; do
-    if [[ -e $_kz_path || -L $_kz_path ]]; then
-      _kz_found=$_kz_path
-      \builtin break
-    fi
-    _kz_nearer=$((_kz_nearer + 1))
-  done
-  _kz_choose
-  if ! \builtin test "$_kz_found:$_kz_chosen" = "${_kz_config-}:${_kz_loaded-}"; then \builtin return 1; fi
+  \builtin local _kz_found=''
+  if ! \builtin test "$PWD" = "${_kz_pwd-}"; then _kz_pwd=$PWD _kz_tries=0; fi
+  _kz_find
+  if ! \builtin test "$_kz_found:${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}" = "${_kz_config-}:${_kz_loaded-}"; then \builtin return 1; fi
   # By a clock of the shell's own; one that was set back shows too.
   if [[ -n ${_kz_ttl-} ]]; then
     _kz_clock
     if ((_kz_now < _kz_since || _kz_now - _kz_since >= _kz_ttl)); then \builtin return 1; fi
   fi
-  _kz_fresh && _kz_settle "$_kz_nearer"
+  _kz_fresh && _kz_settle "${#_kz_up[@]}"
+}
+
+# Finds the nearest configuration, and the places before it where there is none:
+# above HOME there are none. To compare lengths takes less than to compare paths.
+_kz_find() {
+  \builtin local _kz_dir="${PWD%/}" _kz_rest _kz_end
+  _kz_up=() _kz_rest=$_kz_dir/
+  _kz_rest=${_kz_rest#"${HOME-}/"} _kz_end=$((${#_kz_dir} - ${#_kz_rest}))
+  if [[ $_kz_dir != /* ]]; then _kz_end=${#_kz_dir}; fi
+  while [[ ! -e $_kz_dir/.keyzero.toml && ! -L $_kz_dir/.keyzero.toml ]]; do
+    _kz_up+=("$_kz_dir/.keyzero.toml")
+    if ((${#_kz_dir} == 0 || ${#_kz_dir} == _kz_end)); then \builtin return; fi
+    _kz_dir=${_kz_dir%/*}
+  done
+  _kz_found=$_kz_dir/.keyzero.toml
 }
 
 # Has _kz_calm tell the same of this directory by one test without a loop or a call,
@@ -69,24 +77,12 @@ _kz_settle() {
     \builtin eval "_kz_calm() { [[ $_kz_tests ]]; }"
     _kz_calms=$_kz_kind
   fi
-  _kz_calmed=$PWD:$_kz_chosen
+  _kz_calmed=$PWD:$_kz_loaded
 }
 
-# Lists the places that could hold the nearest configuration: above HOME there are
-# none. To compare lengths takes less than to compare paths at each.
-_kz_walk() {
-  \builtin local _kz_dir="${PWD%/}" _kz_rest _kz_end
-  _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml") _kz_rest=$_kz_dir/
-  _kz_rest=${_kz_rest#"${HOME-}/"} _kz_end=$((${#_kz_dir} - ${#_kz_rest}))
-  if [[ $_kz_dir != /* ]]; then _kz_end=${#_kz_dir}; fi
-  while ((${#_kz_dir} && ${#_kz_dir} != _kz_end)); do
-    _kz_dir=${_kz_dir%/*} _kz_up+=("$_kz_dir/.keyzero.toml")
-  done
-}
-
-# What decides, besides files, about what is loaded.
+# Notes what decides, besides files, about what is loaded.
 _kz_choose() {
-  _kz_chosen="${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}"
+  _kz_loaded="${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}"
 }
 
 # bash before 5.0 knows only how long it has been running.
@@ -111,10 +107,11 @@ _kz_eval() {
   \builtin local _kz_pid="$$"
   if ! \builtin test "$BASH_SUBSHELL" = 0; then _kz_pid=0; fi
   \builtin eval "$("$_kz_self" hook-env --shell bash --pid "$_kz_pid" --said "${_kz_said-}" "$@")"
+  if ! \builtin test "$_kz_tries" = 0; then \builtin return; fi
   _kz_choose
-  if \builtin test "$_kz_tries" = 0; then
+  if [[ -n $_kz_ttl ]]; then
     _kz_clock
-    _kz_loaded=$_kz_chosen _kz_since=$_kz_now
+    _kz_since=$_kz_now
   fi
 }
 
@@ -218,8 +215,8 @@ _kz_off() {
     PROMPT_COMMAND[_kz_i]=${PROMPT_COMMAND[_kz_i]#$'\\builtin true\n'}
     if \builtin test "${PROMPT_COMMAND[_kz_i]}" = '\builtin true'; then \builtin unset -v "PROMPT_COMMAND[_kz_i]"; fi
   done
-  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_calms _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
-  \builtin unset -f _kz_hook _kz_calm _kz_fresh _kz_same _kz_settle _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
+  \builtin unset -v _kz_self _kz_pwd _kz_up _kz_calms _kz_calmed _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries "${!_kz_was_@}"
+  \builtin unset -f _kz_hook _kz_calm _kz_fresh _kz_same _kz_find _kz_settle _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -231,11 +228,11 @@ _kz_off() {
 \builtin unset -v _kz_pwd _kz_calms _kz_loaded _kz_config _kz_ttl _kz_tries
 if [[ -z ${__KZ_STATE-} ]]; then
   _kz_choose
-  _kz_loaded=$_kz_chosen _kz_config=''
+  _kz_config=''
 fi
 # Under allexport.
-\builtin export -n _kz_self _kz_calms _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
-\builtin export -nf _kz_hook _kz_calm _kz_fresh _kz_same _kz_settle _kz_walk _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
+\builtin export -n _kz_self _kz_calms _kz_calmed _kz_loaded _kz_config _kz_ttl _kz_now _kz_since
+\builtin export -nf _kz_hook _kz_calm _kz_fresh _kz_same _kz_find _kz_settle _kz_choose _kz_clock _kz_run _kz_eval _kz_gone _kz_take _kz_set _kz_unset _kz_keep _kz_drop _kz_undo _kz_forget _kz_off
 case ${PROMPT_COMMAND[*]-} in
   *_kz_hook*) ;;
   *)

@@ -21,8 +21,7 @@ function _kz_same
             break
         end
     end
-    _kz_choose
-    test "$_kz_found:$_kz_chosen" = "$_kz_config:$_kz_loaded"; or return 1
+    test "$_kz_found:$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG" = "$_kz_config:$_kz_loaded"; or return 1
     # A clock that was set back shows too.
     if test -n "$_kz_ttl"
         set -l _kz_age (_kz_clock); or return 1
@@ -52,9 +51,9 @@ function _kz_walk
     set -g _kz_up $_kz_dirs.keyzero.toml
 end
 
-# What decides, besides files, about what is loaded.
+# Notes what decides, besides files, about what is loaded.
 function _kz_choose
-    set -g _kz_chosen "$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
+    set -g _kz_loaded "$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
 end
 
 # What fish can tell of the time by itself is the age of a file.
@@ -72,9 +71,8 @@ function _kz_run
         return
     end
     $_kz_self hook-env --shell fish --pid $fish_pid --said "$_kz_said" $argv | builtin source
-    _kz_choose
     set -q _kz_tries[2]; and return
-    set -g _kz_loaded $_kz_chosen
+    _kz_choose
     test -n "$_kz_ttl"; or return
     contains path (builtin -n); or set -g _kz_ttl # before fish 3.5
     test -n "$_kz_ttl"; and set -g _kz_since (_kz_clock)
@@ -160,7 +158,7 @@ end
 # Unloads, and takes the hook out of this shell.
 function _kz_off
     _kz_run --off
-    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|keeps|chosen|loaded|config|names|ttl|since|said|tries|was_.*)$')
+    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|keeps|loaded|config|names|ttl|since|said|tries|was_.*)$')
         set -e -g $_kz_name
     end
     builtin functions -e _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_keep _kz_stuck _kz_drop _kz_undo _kz_forget _kz_back _kz_put _kz_off
@@ -176,5 +174,4 @@ if set -q __KZ_STATE
     set -g _kz_loaded :
 else
     _kz_choose
-    set -g _kz_loaded $_kz_chosen
 end

@@ -24,23 +24,30 @@ _kz_fresh() {
 
 # True if all is as kz last found it.
 _kz_same() {
-  \builtin \local _kz_path _kz_found= _kz_nearer=0
-  [[ $PWD == "$_kz_pwd" ]] || _kz_walk
-  for _kz_path in "${_kz_up[@]}"; do
-    if [[ -e $_kz_path || -L $_kz_path ]]; then
-      _kz_found=$_kz_path
-      \builtin \break
-    fi
-    (( _kz_nearer += 1 ))
-  done
-  _kz_choose
-  [[ "$_kz_found:$_kz_chosen" == "$_kz_config:$_kz_loaded" ]] || \builtin \return 1
+  \builtin \local _kz_found=
+  [[ $PWD == "$_kz_pwd" ]] || _kz_pwd=$PWD _kz_tries=0
+  _kz_find
+  [[ "$_kz_found:$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG" == "$_kz_config:$_kz_loaded" ]] || \builtin \return 1
   # By a clock of the shell's own; one that was set back shows too.
   if [[ -n $_kz_ttl ]]; then
     _kz_clock
     (( _kz_now < _kz_since || _kz_now - _kz_since >= _kz_ttl )) && \builtin \return 1
   fi
-  _kz_fresh && _kz_settle "$_kz_nearer"
+  _kz_fresh && _kz_settle "${#_kz_up}"
+}
+
+# Finds the nearest configuration, and the places before it where there is none. A
+# pattern would look through all of a path to find its last slash.
+_kz_find() {
+  \builtin \local _kz_dir=${PWD%/}
+  _kz_up=()
+  while [[ ! -e $_kz_dir/.keyzero.toml && ! -L $_kz_dir/.keyzero.toml ]]; do
+    _kz_up+=("$_kz_dir/.keyzero.toml")
+    [[ $_kz_dir == /?* && $_kz_dir != "$HOME" ]] || \builtin \return
+    _kz_dir=${_kz_dir:h}
+    _kz_dir=${_kz_dir:#/}
+  done
+  _kz_found=$_kz_dir/.keyzero.toml
 }
 
 # Has _kz_calm tell the same of this directory by one test without a loop or a call,
@@ -59,23 +66,12 @@ _kz_settle() {
     \builtin \eval "_kz_calm() { [[ $_kz_tests ]]; }"
     _kz_calms=$_kz_kind
   fi
-  [[ -n $_kz_ttl && ${(t)EPOCHSECONDS} != *special* ]] || _kz_calmed=$PWD:$_kz_chosen
+  [[ -n $_kz_ttl && ${(t)EPOCHSECONDS} != *special* ]] || _kz_calmed=$PWD:$_kz_loaded
 }
 
-# Lists the places that could hold the nearest configuration. A pattern would look
-# through all of a path to find its last slash.
-_kz_walk() {
-  \builtin \local _kz_dir=${PWD%/}
-  _kz_pwd=$PWD _kz_tries=0 _kz_up=("$_kz_dir/.keyzero.toml")
-  while [[ $_kz_dir == /?* && $_kz_dir != "$HOME" ]]; do
-    _kz_dir=${_kz_dir:h}
-    _kz_up+=("${_kz_dir:#/}/.keyzero.toml")
-  done
-}
-
-# What decides, besides files, about what is loaded.
+# Notes what decides, besides files, about what is loaded.
 _kz_choose() {
-  _kz_chosen="$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
+  _kz_loaded="$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG"
 }
 
 # Without its module zsh knows only how long it has been running.
@@ -102,9 +98,8 @@ _kz_run() {
   \builtin \local _kz_pid=$$
   (( ZSH_SUBSHELL )) && _kz_pid=0
   \builtin \eval "$("$_kz_self" hook-env --shell zsh --pid "$_kz_pid" --said "$_kz_said" "$@")"
-  _kz_choose
   (( _kz_tries )) && \builtin \return
-  _kz_loaded=$_kz_chosen
+  _kz_choose
   if [[ -n $_kz_ttl ]]; then
     _kz_clock
     _kz_since=$_kz_now
@@ -196,8 +191,8 @@ _kz_off() {
   _kz_run --off
   precmd_functions=(${precmd_functions:#_kz_hook})
   chpwd_functions=(${chpwd_functions:#_kz_hook})
-  \builtin \unset _kz_self _kz_pwd _kz_up _kz_calms _kz_calmed _kz_chosen _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_(was|stuck)_*]}
-  \builtin \unfunction _kz_hook _kz_calm _kz_fresh _kz_same _kz_settle _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_ready _kz_drop _kz_undo _kz_forget _kz_off
+  \builtin \unset _kz_self _kz_pwd _kz_up _kz_calms _kz_calmed _kz_loaded _kz_config _kz_names _kz_ttl _kz_now _kz_since _kz_said _kz_tries ${(k)parameters[(I)_kz_(was|stuck)_*]}
+  \builtin \unfunction _kz_hook _kz_calm _kz_fresh _kz_same _kz_find _kz_settle _kz_choose _kz_clock _kz_run _kz_gone _kz_take _kz_keep _kz_ready _kz_drop _kz_undo _kz_forget _kz_off
 }
 
 # A shell that inherited nothing has nothing to ask kz until it meets a
@@ -206,11 +201,8 @@ _kz_off() {
   \builtin \emulate -L zsh
   \builtin \typeset -ga precmd_functions chpwd_functions _kz_up _kz_names
   \builtin \typeset -gi _kz_tries
-  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_calms= _kz_calmed= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said _kz_chosen
-  if [[ -z $__KZ_STATE ]]; then
-    _kz_choose
-    _kz_loaded=$_kz_chosen
-  fi
+  \builtin \typeset -g _kz_self=__KZ_SELF__ _kz_pwd= _kz_calms= _kz_calmed= _kz_loaded=: _kz_config= _kz_ttl= _kz_now _kz_since _kz_said
+  [[ -n $__KZ_STATE ]] || _kz_choose
   precmd_functions=(_kz_hook ${precmd_functions:#_kz_hook})
   chpwd_functions=(_kz_hook ${chpwd_functions:#_kz_hook})
 }
