@@ -30,7 +30,6 @@ type Shell struct {
 	calm                   string // a success, for those of them that need one before them
 	keepAll                bool   // the shell also has to keep what it knows of exported variables
 	all                    string // the command that sets all that are new, instead of add
-	ready                  string // the command before the first values, "" if there is none
 	scalar                 string // a shell variable of ours: name, quoted value
 	list                   string // the same with any number of words
 	fresh                  string // the function that tests files: tests
@@ -76,7 +75,7 @@ var shells = []*Shell{
 	{
 		Name: "zsh", hook: zshHook, quote: posixQuote, verify: true,
 		set: builtin + "export %s=%s", unset: builtin + "unset %s",
-		add: "[[ ! -v _kz_stuck_%[1]s ]] && %[2]s", take: posixTake, again: posixTake, back: posixTake, ready: "_kz_ready", scalar: "%s=%s", list: "%s=(%s)",
+		all: "_kz_set", take: posixTake, again: posixTake, back: posixTake, scalar: "%s=%s", list: "%s=(%s)",
 		fresh: posixFresh, and: " && ", exists: "-e %s", differs: "! %s %s %s", missing: "! -e %s",
 	},
 	{

@@ -74,7 +74,7 @@ func (t *text) unset(name string) {
 func (t *text) guarded(form, name, value string) {
 	set := fmt.Sprintf(t.shell.set, t.name(name), t.quote(name, value))
 	guard, _, _ := strings.Cut(fmt.Sprintf(form, name, ""), "&&")
-	words := append(strings.Fields(strings.TrimSuffix(guard, " ]] ")), "&&")
+	words := append(strings.Fields(guard), "&&")
 	t.line(append(words, t.exported(name, value)...), form, name, set)
 }
 
@@ -131,7 +131,7 @@ func readsAs(script string, want [][]string) bool {
 	return true
 }
 
-// commandWords returns the words of a simple command or test, of two that && joins,
+// commandWords returns the words of a simple command, of two that && joins,
 // of one assignment of a list, or of a function that is one test, and false for
 // everything else.
 func commandWords(stmt *syntax.Stmt) ([]string, bool) {
@@ -150,8 +150,6 @@ func commandWords(stmt *syntax.Stmt) ([]string, bool) {
 		return append(append(left, "&&"), right...), ok && ok2 && c.Op == syntax.AndStmt
 	case *syntax.FuncDecl:
 		return functionWords(c)
-	case *syntax.TestClause:
-		return testWords([]string{"[["}, c.X)
 	case *syntax.CallExpr:
 		if len(c.Assigns) == 1 && len(c.Args) == 0 {
 			return assignWords(c.Assigns[0])

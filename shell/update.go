@@ -67,9 +67,6 @@ func (t *text) steps(steps []Step) {
 	for _, s := range steps {
 		names[s.Op] = append(names[s.Op], s.Name)
 	}
-	if t.shell.ready != "" {
-		t.call(t.shell.ready, names[Add])
-	}
 	t.assignments(t.shell.all, steps)
 	if len(steps) > 0 && t.shell.calm != "" {
 		t.line(nil, "%s", t.shell.calm)
