@@ -36,19 +36,20 @@ function _kz_fresh
 end
 
 # Lists the places that could hold the nearest configuration: none of them is
-# above HOME. Whatever is in the names, split keeps them apart.
+# above HOME, whose place among them is counted once. Whatever is in the names,
+# split keeps them apart.
 function _kz_walk
     set -g _kz_pwd $PWD
     set -g _kz_tries 0
+    test "$HOME:" = "$_kz_home[1]"; or set -g _kz_home "$HOME:" (count (string split / -- "$HOME/"))
     set -l _kz_dirs ''
     for _kz_name in (string split / -- $PWD)
-        set -p _kz_dirs $_kz_dirs[1]$_kz_name/
+        set -a _kz_dirs $_kz_dirs[-1]$_kz_name/
     end
-    set -e _kz_dirs[-1]
-    test "$PWD" = /; and set _kz_dirs /
-    set -l _kz_end (contains -i -- "$HOME/" $_kz_dirs)
-    and set _kz_dirs $_kz_dirs[1..$_kz_end]
-    set -g _kz_up $_kz_dirs.keyzero.toml
+    set -l _kz_end 2
+    test "$_kz_dirs[$_kz_home[2]]" = "$HOME/"; and set _kz_end $_kz_home[2]
+    test "$PWD" = /; and set _kz_dirs '' /
+    set -g _kz_up $_kz_dirs[-1..$_kz_end].keyzero.toml
 end
 
 # Notes what decides, besides files, about what is loaded.
@@ -158,7 +159,7 @@ end
 # Unloads, and takes the hook out of this shell.
 function _kz_off
     _kz_run --off
-    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|up|keeps|loaded|config|names|ttl|since|said|tries|was_.*)$')
+    for _kz_name in (set -ng | string match -r '^_kz_(?:self|pwd|home|up|keeps|loaded|config|names|ttl|since|said|tries|was_.*)$')
         set -e -g $_kz_name
     end
     builtin functions -e _kz_hook _kz_same _kz_fresh _kz_walk _kz_choose _kz_clock _kz_run _kz_gone _kz_keep _kz_stuck _kz_drop _kz_undo _kz_forget _kz_back _kz_put _kz_off
