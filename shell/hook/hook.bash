@@ -34,6 +34,7 @@ _kz_fresh() {
 # True if all is as kz last found it.
 _kz_same() {
   \builtin local _kz_found=''
+  _kz_calmed='' # until _kz_settle
   if ! \builtin test "$PWD" = "${_kz_pwd-}"; then _kz_pwd=$PWD _kz_tries=0; fi
   _kz_find
   if ! \builtin test "$_kz_found:${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}" = "${_kz_config-}:${_kz_loaded-}"; then \builtin return 1; fi
@@ -63,7 +64,7 @@ _kz_find() {
 # Has _kz_calm tell the same of this directory by one test without a loop or a call,
 # in half the time. Names of files stay out of what is evaluated, so that it also
 # serves for others in which there is as much to test. Under nocasematch, where ==
-# is not exact, the test fails; and so it does after kz has run.
+# is not exact, the test fails; and so it does while _kz_calmed is empty.
 # shellcheck disable=SC2016  # to be expanded when the test is made
 _kz_settle() {
   \builtin local _kz_i _kz_kind="$1:${_kz_config:+config}:${_kz_ttl:+ttl}" _kz_tests='a != A'
@@ -91,7 +92,7 @@ _kz_clock() {
 }
 
 _kz_run() {
-  _kz_tries=$((${_kz_tries:-0} + 1)) _kz_calmed=''
+  _kz_tries=$((${_kz_tries:-0} + 1))
   \builtin declare -f +t _kz_eval _kz_keep _kz_drop # a trap that follows everywhere would see values
   if [[ -x $_kz_self ]]; then
     _kz_eval "$@"

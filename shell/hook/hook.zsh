@@ -25,6 +25,7 @@ _kz_fresh() {
 # True if all is as kz last found it.
 _kz_same() {
   \builtin \local _kz_found=
+  _kz_calmed= # until _kz_settle
   [[ $PWD == "$_kz_pwd" ]] || _kz_pwd=$PWD _kz_tries=0
   _kz_find
   [[ "$_kz_found:$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG" == "$_kz_config:$_kz_loaded" ]] || \builtin \return 1
@@ -52,7 +53,7 @@ _kz_find() {
 
 # Has _kz_calm tell the same of this directory by one test without a loop or a call,
 # in less time. Names of files stay out of what is evaluated, so that it also serves
-# for others in which there is as much to test. After kz has run the test fails.
+# for others in which there is as much to test. It fails while _kz_calmed is empty.
 _kz_settle() {
   \builtin \setopt no_aliases
   \builtin \local _kz_i _kz_kind="$1:${_kz_config:+config}:${_kz_ttl:+ttl}" _kz_tests
@@ -89,7 +90,6 @@ _kz_run() {
   \builtin \setopt no_xtrace no_verbose no_all_export no_aliases
   \builtin \trap - DEBUG
   (( _kz_tries += 1 ))
-  _kz_calmed=
   if [[ ! -x $_kz_self ]]; then
     _kz_gone
     \builtin \return
