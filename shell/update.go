@@ -85,18 +85,15 @@ func (t *text) steps(steps []Step) {
 // fresh defines the function by which the hook sees that no file has changed: its
 // paths are literal words, which takes a shell half the time of going through a
 // list. Each watched file has a twin that kz gave the same time: newer, older and
-// gone all show, and a file too young to tell apart has no twin. That config is
-// there the hook has found by itself.
-func (t *text) fresh(config string, watch []Watch, absent []string) {
+// gone all show, and a file too young to tell apart has no twin.
+func (t *text) fresh(watch []Watch, absent []string) {
 	s := t.shell
 	var tests []string
 	want := []string{"_kz_fresh()"}
 	add := func(test string, words ...string) { tests, want = append(tests, test), append(want, words...) }
 	for _, w := range watch {
 		file, twin := t.quote("a path", w.Path), t.quote("a path", w.Twin)
-		if !s.goneIsOld || w.Path != config {
-			add(fmt.Sprintf(s.exists, file), "-e", w.Path)
-		}
+		add(fmt.Sprintf(s.exists, file), "-e", w.Path)
 		if !s.goneIsOld {
 			add(fmt.Sprintf(s.exists, twin), "-e", w.Twin)
 		}
@@ -131,7 +128,7 @@ func (s *Shell) WriteUpdate(w io.Writer, u Update) error {
 	} else {
 		t.set(StateName, u.State)
 	}
-	t.fresh(u.Config, u.Watch, u.Absent)
+	t.fresh(u.Watch, u.Absent)
 	t.scalar("_kz_config", u.Config)
 	t.list("_kz_names", u.Names...)
 	t.scalar("_kz_ttl", u.TTL)

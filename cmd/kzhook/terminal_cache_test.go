@@ -102,6 +102,33 @@ func TestTerminalExpiry(t *testing.T) {
 	})
 }
 
+// Whatever was tested where the shell has been before, and whatever the user calls
+// EPOCHSECONDS: a time that has passed shows.
+func TestTerminalExpiryElsewhere(t *testing.T) {
+	const files = "-- plain/ --\n[env]\nPLAIN = \"1\"\n-- app/ --\n[secrets]\nTOKEN = { provider = \"store\", ref = \"token\", ttl = \"2s\" }\n"
+	inShells(t, "bash zsh", func(t *testing.T, shell string) {
+		for name, before := range map[string]string{"plain": "", "a clock of one's own": "unset EPOCHSECONDS; EPOCHSECONDS=1"} {
+			if shell == "bash" && before != "" {
+				continue // whose users may stop their clock
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				d := sit(t, shell, seat{files: files, before: before})
+				d.program("bin/store", "#!/bin/sh\ncat ~/value\n")
+				d.file("value", "first\n")
+				d.age("app", "plain", ".config", ".local")
+				d.Run("cd plain")
+				d.calm(d.count())
+				d.expect("cd ~/app", "kz: +TOKEN -PLAIN (app)")
+				d.Run("")
+				d.file("value", "second\n")
+				time.Sleep(3200 * time.Millisecond)
+				d.expect("", "kz: ~TOKEN (app)")
+			})
+		}
+	})
+}
+
 // A value past its time lives on while its store cannot be reached, if that is allowed.
 func TestTerminalStale(t *testing.T) {
 	inShells(t, allShells, func(t *testing.T, shell string) {

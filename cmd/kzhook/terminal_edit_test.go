@@ -177,5 +177,14 @@ func TestTerminalQuickEdits(t *testing.T) {
 			}
 		}
 		d.has("TOKEN=11")
+		for range 4 { // while the file is too young to have a twin
+			d.file("app/.keyzero.toml", "[env]\nTOKEN = \"12\"\n")
+			d.Run("")
+			d.remove("app/.keyzero.toml")
+			d.link("nowhere", "app/.keyzero.toml")
+			d.Run("")
+			d.has("TOKEN")
+			d.remove("app/.keyzero.toml")
+		}
 	})
 }

@@ -43,10 +43,11 @@ func TestTerminalWithoutKZ(t *testing.T) {
 				}
 				d.alive()
 
+				d.expect("cd app", "")
 				d.remove("bin/kz")
 				d.link(built.dir+"/kz", "bin/kz")
-				d.expect("cd other", "kz: +TOKEN (other)")
-				d.expect("cd", "kz: -TOKEN")
+				d.expect("", "kz: +OUT +PLAIN +TOKEN (app)")
+				d.expect("cd", "kz: -OUT -PLAIN -TOKEN")
 			})
 		}
 	})

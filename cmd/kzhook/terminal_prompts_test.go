@@ -62,41 +62,58 @@ func TestTerminalThousandPrompts(t *testing.T) {
 	})
 }
 
+// looking has _kz_same say when it is called.
+var looking = map[string]string{
+	"bash": `looked=$(declare -f _kz_same); eval "looked${looked#_kz_same}"; _kz_same() { echo "kz: looks"; looked; }`,
+	"zsh":  `functions[looked]=$functions[_kz_same]; _kz_same() { echo "kz: looks"; looked }`,
+}
+
 // At a prompt at which nothing has changed, bash and zsh make one test of what
-// could have, and only when it fails they look more closely.
+// could have, wherever they have been before, and only when it fails they look
+// more closely.
 func TestTerminalCalmPrompts(t *testing.T) {
 	const files = nestedFiles + "-- other/sub/file --\n-- timed/ --\n[secrets]\nTIMED = { provider = \"store\", ref = \"x\", ttl = \"1h\" }\n"
-	places := map[string]string{"outside": "other/sub", "in a project": "app", "below one": "app/deep", "until a time": "timed"}
-	changes := map[string]string{
-		"the environment":   "export KEYZERO_ENV=other",
-		"a nearer one":      "touch .keyzero.toml",
-		"a nearer link":     "ln -s nowhere .keyzero.toml",
-		"another directory": "mkdir -p below; cd below",
+	changes := map[string]struct{ does, undo string }{
+		"the environment":   {"export KEYZERO_ENV=other", "unset KEYZERO_ENV"},
+		"a nearer one":      {"touch .keyzero.toml", "rm .keyzero.toml"},
+		"a nearer link":     {"ln -s nowhere .keyzero.toml", "rm .keyzero.toml"},
+		"another directory": {"cd ..", ""},
 	}
 	inShells(t, "bash zsh", func(t *testing.T, shell string) {
-		for place, dir := range places {
-			t.Run(place, func(t *testing.T) {
-				t.Parallel()
-				d := sit(t, shell, seat{files: files})
-				d.program("bin/store", "#!/bin/sh\necho timed\n")
-				d.age("app", "other", "timed", ".config", ".local")
-				for change, command := range changes {
-					if _, err := os.Lstat(d.path(dir + "/.keyzero.toml")); err == nil && strings.HasPrefix(change, "a nearer") {
-						continue
-					}
-					d.begin(seat{})
-					d.Run("cd " + dir)
-					d.calm(d.count())
-					d.Run(`_kz_same() { echo "kz: looks"; }`)
-					d.expect("", "")
-					if got := d.says(command); !strings.HasPrefix(got, "kz: looks") {
-						t.Errorf("%s: kz says %q", change, got)
-					}
-					if strings.HasPrefix(change, "a nearer") {
-						d.remove(dir + "/.keyzero.toml")
-					}
+		d := sit(t, shell, seat{files: files})
+		d.program("bin/store", "#!/bin/sh\necho timed\n")
+		d.age("app", "other", "timed", ".config", ".local")
+		runs := d.count()
+		d.Run(looking[shell])
+		for _, dir := range []string{"other/sub", "app", "app/deep", "timed"} {
+			for change, test := range changes {
+				if _, err := os.Lstat(d.path(dir + "/.keyzero.toml")); err == nil && strings.HasPrefix(change, "a nearer") {
+					continue
 				}
-			})
+				d.Run("cd ~/" + dir)
+				d.calm(runs)
+				if got := d.says(test.does); !strings.HasPrefix(got, "kz: looks") {
+					t.Errorf("in %s, %s: kz says %q", dir, change, got)
+				}
+				d.Run(test.undo)
+			}
+		}
+	})
+}
+
+// None of the places above HOME counts, and HOME may be changed.
+func TestTerminalHome(t *testing.T) {
+	inShells(t, allShells, func(t *testing.T, shell string) {
+		d := sit(t, shell, seat{files: "-- .keyzero.toml --\n[env]\nA = \"1\"\n-- in/x/y/file --\n"})
+		d.age(".keyzero.toml", ".config")
+		d.Run(map[bool]string{true: "set -gx HOME $HOME/in", false: "export HOME=$HOME/in"}[shell == "fish"])
+		d.Run("cd /") // out of what was found below the other home
+		runs := d.count()
+		for _, line := range []string{"cd ~/x", "", "cd y", "", "cd ~", ""} {
+			d.expect(line, "")
+		}
+		if n := runs.reset(); n != 0 {
+			t.Errorf("below another home kz ran %d times", n)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -22,6 +23,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,36 +47,47 @@ func serverProgram(t *testing.T) string {
 	if built := os.Getenv("KZ_VAULTSERVER"); built != "" {
 		return built
 	}
+	program, err := builtServer()
+	if errors.Is(err, errNotBuilt) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+var errNotBuilt = errors.New("no Vault is built: KZ_NEED_SERVERS=1 builds it, in some minutes, and KZ_VAULTSERVER names one")
+
+// builtServer builds the program once for each version of it and for all runs.
+var builtServer = sync.OnceValues(func() (string, error) {
 	const module = "../../internal/vaultserver"
 	sum := sha256.New()
 	for _, name := range []string{"go.sum", "main.go"} {
 		data, err := os.ReadFile(filepath.Join(module, name))
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		sum.Write(data)
 	}
 	cache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	program := filepath.Join(strings.TrimSpace(string(cache)), "kz-vaultserver-"+hex.EncodeToString(sum.Sum(nil))[:16])
 	if _, err := os.Stat(program); err == nil {
-		return program
+		return program, nil
 	}
 	if os.Getenv("KZ_NEED_SERVERS") != "1" {
-		t.Skip("no Vault is built: KZ_NEED_SERVERS=1 builds it, in some minutes, and KZ_VAULTSERVER names one")
+		return "", errNotBuilt
 	}
 	build := exec.Command("go", "build", "-C", module, "-buildvcs=false", "-ldflags=-s -w", "-o", program+".new", ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	if err := os.Rename(program+".new", program); err != nil {
-		t.Fatal(err)
-	}
-	return program
-}
+	return program, os.Rename(program+".new", program)
+})
 
 // start returns a server of the test's own, unsealed and with nothing in it.
 func start(t *testing.T) *server {

@@ -69,16 +69,17 @@ _kz_find() {
 _kz_settle() {
   \builtin local _kz_i _kz_kind="$1:${_kz_config:+config}:${_kz_ttl:+ttl}" _kz_tests='a != A'
   if [[ $_kz_kind != "${_kz_calms-}" ]]; then
-    _kz_tests+=' && "$PWD:${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}" == "$_kz_calmed"'
+    _kz_tests+=' && "$PWD//${KEYZERO_ENV-}:${NODE_ENV-}:${RAILS_ENV-}:${APP_ENV-}:${KZ_LOG-}" == "$_kz_calmed"'
     for ((_kz_i = 0; _kz_i < $1; _kz_i++)); do
       _kz_tests+=" && ! -e \${_kz_up[$_kz_i]} && ! -L \${_kz_up[$_kz_i]}"
     done
     _kz_tests+=${_kz_config:+' && -e $_kz_config'}
     _kz_tests+=${_kz_ttl:+' && ${EPOCHSECONDS:-${SECONDS:-0}} -ge _kz_since && ${EPOCHSECONDS:-${SECONDS:-0}} -lt _kz_since+_kz_ttl'}
+    _kz_calms='' # should the next line be the last
     \builtin eval "_kz_calm() { [[ $_kz_tests ]]; }"
     _kz_calms=$_kz_kind
   fi
-  _kz_calmed=$PWD:$_kz_loaded
+  _kz_calmed=$PWD//$_kz_loaded
 }
 
 # Notes what decides, besides files, about what is loaded.
@@ -116,7 +117,7 @@ _kz_eval() {
   fi
 }
 
-# Without kz, what it loaded goes all the same.
+# Without kz, what it loaded goes all the same, until kz is back.
 _kz_gone() {
   if ! \builtin test "${_kz_said-}" = gone; then
     \builtin printf 'kz: %q: not found' "$_kz_self" >&2
@@ -127,7 +128,7 @@ _kz_gone() {
     _kz_drop "${_kz_names[@]}"
     \builtin unset -v __KZ_STATE
   fi
-  _kz_said=gone _kz_tries=0 _kz_ttl='' _kz_names=()
+  _kz_said=gone _kz_loaded='' _kz_tries=0 _kz_ttl='' _kz_names=()
 }
 
 # kz has these called with names of variables. To have one ready that is set next.

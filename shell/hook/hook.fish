@@ -39,7 +39,6 @@ end
 # above HOME, whose place among them is counted once. Whatever is in the names,
 # split keeps them apart.
 function _kz_walk
-    set -g _kz_pwd $PWD
     set -g _kz_tries 0
     test "$HOME:" = "$_kz_home[1]"; or set -g _kz_home "$HOME:" (count (string split / -- "$HOME/"))
     set -l _kz_dirs ''
@@ -50,6 +49,7 @@ function _kz_walk
     test "$_kz_dirs[$_kz_home[2]]" = "$HOME/"; and set _kz_end $_kz_home[2]
     test "$PWD" = /; and set _kz_dirs '' /
     set -g _kz_up $_kz_dirs[-1..$_kz_end].keyzero.toml
+    set -g _kz_pwd $PWD # last: without it the list is made anew
 end
 
 # Notes what decides, besides files, about what is loaded.
@@ -79,7 +79,7 @@ function _kz_run
     test -n "$_kz_ttl"; and set -g _kz_since (_kz_clock)
 end
 
-# Without kz, what it loaded goes all the same.
+# Without kz, what it loaded goes all the same, until kz is back.
 function _kz_gone
     if test "$_kz_said" != gone
         set -l _kz_rest
@@ -91,6 +91,7 @@ function _kz_gone
         set -e -g __KZ_STATE
     end
     set -g _kz_said gone
+    set -g _kz_loaded
     set -g _kz_tries 0
     set -g _kz_ttl
     set -g _kz_names

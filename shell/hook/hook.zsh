@@ -58,16 +58,17 @@ _kz_settle() {
   \builtin \setopt no_aliases
   \builtin \local _kz_i _kz_kind="$1:${_kz_config:+config}:${_kz_ttl:+ttl}" _kz_tests
   if [[ $_kz_kind != "$_kz_calms" ]]; then
-    _kz_tests='"$PWD:$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG" == "$_kz_calmed"'
+    _kz_tests='"$PWD//$KEYZERO_ENV:$NODE_ENV:$RAILS_ENV:$APP_ENV:$KZ_LOG" == "$_kz_calmed"'
     for (( _kz_i = 1; _kz_i <= $1; _kz_i++ )); do
       _kz_tests+=" && ! -e \$_kz_up[$_kz_i] && ! -L \$_kz_up[$_kz_i]"
     done
     _kz_tests+=${_kz_config:+' && -e $_kz_config'}
     _kz_tests+=${_kz_ttl:+' && EPOCHSECONDS -ge _kz_since && EPOCHSECONDS -lt _kz_since+_kz_ttl'}
+    _kz_calms= # should the next line be the last
     \builtin \eval "_kz_calm() { [[ $_kz_tests ]]; }"
     _kz_calms=$_kz_kind
   fi
-  [[ -n $_kz_ttl && ${(t)EPOCHSECONDS} != *special* ]] || _kz_calmed=$PWD:$_kz_loaded
+  [[ -n $_kz_ttl && ${(t)EPOCHSECONDS} != *special* ]] || _kz_calmed=$PWD//$_kz_loaded
 }
 
 # Notes what decides, besides files, about what is loaded.
@@ -106,14 +107,14 @@ _kz_run() {
   fi
 }
 
-# Without kz, what it loaded goes all the same.
+# Without kz, what it loaded goes all the same, until kz is back.
 _kz_gone() {
   [[ $_kz_said == gone ]] || \builtin \print -ru2 -- "kz: ${(q+)_kz_self}: not found${_kz_names[1]:+; what it had loaded is unset}"
   if (( ${#_kz_names} )); then
     _kz_drop "${_kz_names[@]}"
     \builtin \unset __KZ_STATE
   fi
-  _kz_said=gone _kz_tries=0 _kz_ttl= _kz_names=()
+  _kz_said=gone _kz_loaded= _kz_tries=0 _kz_ttl= _kz_names=()
 }
 
 # kz has these called with names of variables. What a user has traced with functions
