@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -28,6 +27,7 @@ import (
 	"time"
 
 	"github.com/getkeyzero/kz/internal/rest"
+	"github.com/getkeyzero/kz/internal/tooltest"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -48,8 +48,8 @@ func serverProgram(t *testing.T) string {
 		return built
 	}
 	program, err := builtServer()
-	if errors.Is(err, errNotBuilt) {
-		t.Skip(err)
+	if errors.Is(err, tooltest.ErrNotBuilt) {
+		t.Skip("no Vault is built: KZ_NEED_SERVERS=1 builds it, in some minutes, and KZ_VAULTSERVER names one")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -57,36 +57,8 @@ func serverProgram(t *testing.T) string {
 	return program
 }
 
-var errNotBuilt = errors.New("no Vault is built: KZ_NEED_SERVERS=1 builds it, in some minutes, and KZ_VAULTSERVER names one")
-
-// builtServer builds the program once for each version of it and for all runs.
 var builtServer = sync.OnceValues(func() (string, error) {
-	const module = "../../internal/vaultserver"
-	sum := sha256.New()
-	for _, name := range []string{"go.sum", "main.go"} {
-		data, err := os.ReadFile(filepath.Join(module, name))
-		if err != nil {
-			return "", err
-		}
-		sum.Write(data)
-	}
-	cache, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(strings.TrimSpace(string(cache)), "kz-vaultserver-"+hex.EncodeToString(sum.Sum(nil))[:16])
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
-	}
-	if os.Getenv("KZ_NEED_SERVERS") != "1" {
-		return "", errNotBuilt
-	}
-	build := exec.Command("go", "build", "-C", module, "-buildvcs=false", "-ldflags=-s -w", "-o", program+".new", ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return program, os.Rename(program+".new", program)
+	return tooltest.Build("vaultserver", "../../internal/vaultserver", ".", "go.sum", "main.go")
 })
 
 // start returns a server of the test's own, unsealed and with nothing in it.

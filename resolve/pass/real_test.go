@@ -2,8 +2,6 @@ package pass
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/getkeyzero/kz/internal/shelltest"
+	"github.com/getkeyzero/kz/internal/tooltest"
 	"github.com/getkeyzero/kz/resolve"
 )
 
@@ -145,28 +144,8 @@ func gopassProgram(t *testing.T) string {
 	return program
 }
 
-// builtGopass builds the program that internal/gopassprogram requires, once for each
-// version of it and for all runs.
 var builtGopass = sync.OnceValues(func() (string, error) {
-	const module = "../../internal/gopassprogram"
-	sum, err := os.ReadFile(filepath.Join(module, "go.sum"))
-	if err != nil {
-		return "", err
-	}
-	cache, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(strings.TrimSpace(string(cache)), fmt.Sprintf("kz-gopass-%x", sha256.Sum256(sum))[:26])
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
-	}
-	build := exec.Command("go", "build", "-C", module, "-buildvcs=false", "-ldflags=-s -w", "-o", program+".new", "github.com/gopasspw/gopass")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return program, os.Rename(program+".new", program)
+	return tooltest.Build("gopass", "../../internal/gopassprogram", "github.com/gopasspw/gopass", "go.sum")
 })
 
 func TestRealGopass(t *testing.T) {
